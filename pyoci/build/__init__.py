@@ -1,0 +1,1 @@
+"""Dockerfile to plan to layers to image: the only place that knows the order."""

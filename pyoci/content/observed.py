@@ -1,0 +1,39 @@
+"""A stream that tells how far it has been read."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from typing import BinaryIO
+
+__all__ = ["ObservedReader"]
+
+
+class ObservedReader(io.RawIOBase):
+    """Passes reads through and calls `on_read(total_bytes_so_far)` after each."""
+
+    def __init__(self, stream: BinaryIO, on_read: Callable[[int], None]) -> None:
+        super().__init__()
+        self._stream = stream
+        self._on_read = on_read
+        self._done = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        data = self._stream.read(-1 if size is None else size)
+        if data:
+            self._done += len(data)
+            self._on_read(self._done)
+        return data
+
+    def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override]
+        data = self.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None:
+        if not self.closed:
+            self._stream.close()
+        super().close()

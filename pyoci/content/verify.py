@@ -1,0 +1,104 @@
+"""Reading that proves size and digest: nothing counts before the last byte has been checked."""
+
+from __future__ import annotations
+
+import io
+from typing import BinaryIO, TypeVar
+
+from pyoci.digest import new_hash
+from pyoci.errors import DigestMismatch, InvalidDocument
+from pyoci.image.descriptor import Descriptor
+
+__all__ = ["DOCUMENT_LIMIT", "VerifyingReader", "read_document"]
+
+DOCUMENT_LIMIT = 4 * 1024 * 1024
+"""Bytes that a manifest, index or config may have: what registries accept (distribution-spec: at least 4 MiB)."""
+
+T = TypeVar("T")
+
+
+class VerifyingReader(io.RawIOBase):
+    """A stream of one descriptor's bytes that raises DigestMismatch instead of reporting a false end.
+
+    One byte past the promised size is tried, so that longer content is refused as well.
+    """
+
+    def __init__(self, stream: BinaryIO, descriptor: Descriptor) -> None:
+        super().__init__()
+        self._stream = stream
+        self._descriptor = descriptor
+        self._hash = new_hash(descriptor.digest)
+        self._done = 0
+        self._verified = False
+
+    @property
+    def verified(self) -> bool:
+        """Whether the end was reached and the digest was right."""
+        return self._verified
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is None or size < 0:
+            return self.readall()
+        if size == 0:
+            return b""
+        wanted = self._descriptor
+        data = self._stream.read(min(size, wanted.size - self._done + 1))
+        self._done += len(data)
+        if self._done > wanted.size:
+            raise DigestMismatch(f"{wanted.digest} is longer than the {wanted.size} bytes of its descriptor")
+        if data:
+            self._hash.update(data)
+        if not data or self._done == wanted.size:
+            self._finish()
+        return data
+
+    def _finish(self) -> None:
+        if self._verified:
+            return
+        wanted = self._descriptor
+        if self._done < wanted.size:
+            raise DigestMismatch(f"{wanted.digest} ends after {self._done} of {wanted.size} bytes")
+        if self._stream.read(1):
+            raise DigestMismatch(f"{wanted.digest} is longer than the {wanted.size} bytes of its descriptor")
+        algorithm = wanted.digest.partition(":")[0]
+        found = f"{algorithm}:{self._hash.hexdigest()}"
+        if found != wanted.digest:
+            raise DigestMismatch(
+                f"expected {wanted.digest}, got {found}",
+                hint="the content was changed or damaged on its way; try again",
+            )
+        self._verified = True
+
+    def readall(self) -> bytes:
+        parts = []
+        while data := self.read(1 << 20):
+            parts.append(data)
+        return b"".join(parts)
+
+    def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override]
+        data = self.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None:
+        if not self.closed:
+            self._stream.close()
+        super().close()
+
+
+def read_document(stream: BinaryIO, descriptor: Descriptor, *, limit: int = DOCUMENT_LIMIT) -> bytes:
+    """All bytes of a small document, verified. Closes the stream.
+
+    Raises:
+        InvalidDocument: the descriptor promises more than `limit` bytes.
+        DigestMismatch: the bytes are others.
+    """
+    with VerifyingReader(stream, descriptor) as reader:
+        if descriptor.size > limit:
+            raise InvalidDocument(
+                f"{descriptor.digest} is {descriptor.size} bytes, more than the {limit} that a document may have"
+            )
+        return reader.readall()

@@ -1,0 +1,1 @@
+"""What pyoci takes from the process that it runs in."""

@@ -1,0 +1,62 @@
+"""What the build asks of snapshots: a writable root directory over layers, and afterwards what changed in it.
+
+Used by RUN alone; nothing else unpacks (DESIGN 1.1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import BinaryIO, Protocol, TypeAlias
+
+from pyoci.image.image import Layer
+from pyoci.layer.entry import Change, Entry
+from pyoci.sandbox.protocols import Root
+
+__all__ = ["Rootfs", "SnapshotID", "Snapshotter", "Stacked"]
+
+SnapshotID: TypeAlias = str
+"""Names a kept upper directory in the store: 32 hex digits."""
+
+Stacked: TypeAlias = Layer | SnapshotID
+"""One element of a stack: a layer by its blob, or the kept changes of an earlier RUN."""
+
+
+class Rootfs(Protocol):
+    """A root directory that a RUN may write to."""
+
+    @property
+    def root(self) -> Root:
+        """What the sandbox is given."""
+
+    def keep(self) -> tuple[SnapshotID, Sequence[Change]]:
+        """Keeps what was written as a snapshot and says what changed, sorted by path. At most once.
+
+        Everything written by a `checkout` that was left without `keep` is thrown away.
+        """
+
+
+class Snapshotter(Protocol):
+    """May be used from several threads at once."""
+
+    def checkout(self, stack: Sequence[Stacked]) -> AbstractContextManager[Rootfs]:
+        """A writable root over the stack (lowest first). Blobs are fetched and unpacked now, each once per store.
+
+        Raises:
+            LayerError, ContentError: a layer is unsafe or not what its digests say; nothing half-unpacked is kept.
+            SandboxError: the storage cannot be mounted.
+        """
+
+    def view(self, stack: Sequence[Stacked]) -> AbstractContextManager[Root]:
+        """A root over the stack to be mounted read-only (`RUN --mount=from=`)."""
+
+    def open(self, snapshot: SnapshotID, entry: Entry) -> BinaryIO | int:
+        """The bytes of a file in a kept snapshot: a stream, or a file descriptor that the caller closes."""
+
+    def changes(self, snapshot: SnapshotID) -> Sequence[Change]:
+        """What `keep` said of this snapshot.
+
+        Raises:
+            ContentNotFound: it is not kept (any more).
+        """
