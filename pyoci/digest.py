@@ -1,6 +1,6 @@
 """Digests of content, as image-spec descriptor.md#digests spells them.
 
-A plain `Digest` is of bytes as stored; a `DiffID` is of a layer's uncompressed tar; a `ChainID` names a stack of layers.
+A plain `Digest` is of bytes as stored, a `DiffID` of a layer's uncompressed tar; a `ChainID` names a stack of layers.
 """
 
 from __future__ import annotations

@@ -48,13 +48,23 @@ __all__ = [
 ]
 
 
+_UNSEEN = (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
+_ESCAPES = {number: ascii(chr(number))[1:-1] for number in _UNSEEN}
+
+
+def _one_line(text: str) -> str:
+    """The text with control and direction signs spelt out: what it quotes may come from a hostile document."""
+    return text if text.isprintable() else text.translate(_ESCAPES)
+
+
 class PyociError(Exception):
-    """Base of the tree above."""
+    """Base of the tree above. Message and hint become one line each, safe for a terminal."""
 
     def __init__(self, message: str, *, hint: str | None = None, location: Location | None = None) -> None:
+        message = _one_line(message)
         super().__init__(message)
         self.message = message
-        self.hint = hint
+        self.hint = hint if hint is None else _one_line(hint)
         self.location = location
         self.others: tuple[PyociError, ...] = ()
         """Independent errors found in the same pass; each is shown after this one."""

@@ -15,7 +15,7 @@ from pyoci.errors import ContentError, UsageError
 __all__ = ["DEFAULT_REGISTRY", "Reference", "parse_reference"]
 
 DEFAULT_REGISTRY = "docker.io"
-_ALIASES = {"index.docker.io": DEFAULT_REGISTRY, "registry-1.docker.io": DEFAULT_REGISTRY}
+_OLD_NAME = "index.docker.io"
 
 _DOMAIN_PART = r"(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])"
 _DOMAIN = re.compile(rf"(?:{_DOMAIN_PART}(?:\.{_DOMAIN_PART})*|\[[a-fA-F0-9:]+\])(?::[0-9]+)?")
@@ -93,8 +93,8 @@ def parse_reference(text: str, *, default_tag: str | None = "latest") -> Referen
                 hint="a tag has letters, digits, _ . and -, at most 128 of them, and does not begin with . or -",
             )
     first, slash, path = rest.partition("/")
-    if slash and (first == "localhost" or any(mark in first for mark in ".:[") or first != first.lower()):
-        registry, repository = _ALIASES.get(first, first), path
+    if slash and (first == "localhost" or "." in first or ":" in first or first != first.lower()):
+        registry, repository = (DEFAULT_REGISTRY if first == _OLD_NAME else first), path
     else:
         registry, repository = DEFAULT_REGISTRY, rest
     if registry == DEFAULT_REGISTRY and repository and "/" not in repository:

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import io
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+import threading
+from collections.abc import Callable, Sequence
 from typing import BinaryIO, cast
 
+from pyoci.content.graph import read_graph
 from pyoci.content.observed import ObservedReader
 from pyoci.content.protocols import ContentSink, ContentSource
-from pyoci.content.successors import is_document, successors
-from pyoci.content.verify import DOCUMENT_LIMIT, read_document
-from pyoci.digest import Digest
-from pyoci.errors import InvalidDocument
+from pyoci.content.successors import is_document
+from pyoci.errors import Cancelled
 from pyoci.image.descriptor import Descriptor
 from pyoci.progress import Reporter, TransferKind
 
 __all__ = ["copy_graph"]
-
-_DEPTH_LIMIT = 8
-_NODE_LIMIT = 10_000
 
 
 def copy_graph(
@@ -29,77 +26,86 @@ def copy_graph(
     kind: TransferKind = "copy",
     jobs: int = 4,
     reporter: Reporter | None = None,
+    cancelled: threading.Event | None = None,
 ) -> None:
     """Puts `root` and everything that it points at into the sink; what is pointed at comes before what points.
 
-    Equal content moves once. What the sink has is not opened at the source. When one piece fails, no further one starts
-    and no document that points at it is written.
+    Equal content moves once. What the sink has is not opened at the source, and where it has `root` nothing is. When one
+    piece fails or `cancelled` is set, no further one starts, those under way end at their next read, and no document that
+    points at them is written.
 
     Raises:
         ContentNotFound, DigestMismatch, InvalidDocument, RegistryError: from either side.
+        Cancelled: `cancelled` was set.
     """
     reporter = reporter or Reporter()
-    blobs: dict[Digest, Descriptor] = {}
-    documents: dict[Digest, tuple[Descriptor, bytes]] = {}
-    if is_document(root):
-        if sink.has(root):
-            reporter.transfer_started(root.digest, kind, root.size)
-            reporter.transfer_done(root.digest, "exists")
+    if is_document(root) and sink.has(root):
+        _exists(root, kind, reporter)
+        return
+    graph = read_graph(root, source)
+    stopped = threading.Event()
+
+    def stop_if_asked() -> None:
+        if stopped.is_set() or (cancelled is not None and cancelled.is_set()):
+            raise Cancelled
+
+    def put(descriptor: Descriptor, stream: BinaryIO) -> None:
+        def advanced(done_bytes: int) -> None:
+            stop_if_asked()
+            reporter.transfer_advanced(descriptor.digest, done_bytes)
+
+        reporter.transfer_started(descriptor.digest, kind, descriptor.size)
+        sink.put(descriptor, cast("BinaryIO", ObservedReader(stream, advanced)))
+        reporter.transfer_done(descriptor.digest, "done")
+
+    def move(blob: Descriptor) -> None:
+        stop_if_asked()
+        if sink.has(blob):
+            _exists(blob, kind, reporter)
             return
-        _collect(root, source, blobs, documents, depth=0)
-    else:
-        blobs[root.digest] = root
-    with ThreadPoolExecutor(max_workers=jobs, thread_name_prefix=f"pyoci-{kind}") as pool:
-        moves = [pool.submit(_move, blob, source, sink, kind, reporter) for blob in blobs.values()]
-        done, pending = wait(moves, return_when=FIRST_EXCEPTION)
-        for move in pending:
-            move.cancel()
-        for move in done:
-            move.result()
-    for descriptor, raw in documents.values():
-        _put(descriptor, io.BytesIO(raw), sink, kind, reporter)
+        with source.open(blob) as stream:
+            put(blob, stream)
+
+    _each(graph.blobs, move, jobs=jobs, stopped=stopped, name=f"pyoci-{kind}")
+    for descriptor, raw in graph.documents:
+        stop_if_asked()
+        put(descriptor, io.BytesIO(raw))
 
 
-def _collect(
-    node: Descriptor,
-    source: ContentSource,
-    blobs: dict[Digest, Descriptor],
-    documents: dict[Digest, tuple[Descriptor, bytes]],
+def _exists(descriptor: Descriptor, kind: TransferKind, reporter: Reporter) -> None:
+    reporter.transfer_started(descriptor.digest, kind, descriptor.size)
+    reporter.transfer_done(descriptor.digest, "exists")
+
+
+def _each(
+    blobs: Sequence[Descriptor],
+    move: Callable[[Descriptor], None],
     *,
-    depth: int,
+    jobs: int,
+    stopped: threading.Event,
+    name: str,
 ) -> None:
-    """Adds everything below `node`, then `node`: so `documents` is in the order in which it must be written."""
-    if node.digest in blobs or node.digest in documents:
+    """Calls `move` for every blob in up to `jobs` threads; sets `stopped` on the first failure and raises that one."""
+    if jobs == 1 or len(blobs) < 2:
+        for blob in blobs:
+            move(blob)
         return
-    if depth > _DEPTH_LIMIT:
-        raise InvalidDocument(f"indexes are nested more than {_DEPTH_LIMIT} deep at {node.digest}")
-    if len(blobs) + len(documents) > _NODE_LIMIT:
-        raise InvalidDocument(f"more than {_NODE_LIMIT} pieces of content below one root")
-    if not is_document(node):
-        blobs[node.digest] = node
-        return
-    if node.size > DOCUMENT_LIMIT:
-        raise InvalidDocument(
-            f"{node.digest} is {node.size} bytes, more than the {DOCUMENT_LIMIT} that a document may have"
-        )
-    raw = read_document(source.open(node), node)
-    for child in successors(raw, node.media_type):
-        _collect(child, source, blobs, documents, depth=depth + 1)
-    documents[node.digest] = (node, raw)
+    from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 
-
-def _move(blob: Descriptor, source: ContentSource, sink: ContentSink, kind: TransferKind, reporter: Reporter) -> None:
-    if sink.has(blob):
-        reporter.transfer_started(blob.digest, kind, blob.size)
-        reporter.transfer_done(blob.digest, "exists")
-        return
-    with source.open(blob) as stream:
-        _put(blob, stream, sink, kind, reporter)
-
-
-def _put(descriptor: Descriptor, stream: BinaryIO, sink: ContentSink, kind: TransferKind, reporter: Reporter) -> None:
-    name = descriptor.digest
-    reporter.transfer_started(name, kind, descriptor.size)
-    observed = ObservedReader(stream, lambda done: reporter.transfer_advanced(name, done))
-    sink.put(descriptor, cast(BinaryIO, observed))
-    reporter.transfer_done(name, "done")
+    with ThreadPoolExecutor(max_workers=jobs, thread_name_prefix=name) as pool:
+        try:
+            moves = [pool.submit(move, blob) for blob in blobs]
+            wait(moves, return_when=FIRST_EXCEPTION)
+            if not all(one.done() and one.exception() is None for one in moves):
+                stopped.set()
+        except BaseException:
+            stopped.set()
+            raise
+        finally:
+            pool.shutdown(cancel_futures=True)
+    failures = [failure for one in moves if not one.cancelled() and (failure := one.exception())]
+    for failure in failures:
+        if not isinstance(failure, Cancelled):
+            raise failure
+    if failures:
+        raise failures[0]

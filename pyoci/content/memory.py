@@ -6,10 +6,10 @@ import io
 from collections.abc import Iterable
 from typing import BinaryIO
 
+from pyoci.content.verify import VerifyingReader
 from pyoci.digest import Digest, sha256_digest
 from pyoci.errors import ContentNotFound
 from pyoci.image.descriptor import Descriptor
-from pyoci.content.verify import VerifyingReader
 
 __all__ = ["MemoryContent"]
 

@@ -1,4 +1,4 @@
-"""A source that asks the store first and fills it from the origin: where the laziness of base layers lives (DESIGN D5)."""
+"""A source that asks the store first and fills it from the origin: here lives the laziness of base layers (DESIGN D5)."""
 
 from __future__ import annotations
 
@@ -55,5 +55,5 @@ class PullThrough:
             self._reporter.transfer_started(name, "pull", descriptor.size)
             with self._origin.open(descriptor) as stream:
                 observed = ObservedReader(stream, lambda done: self._reporter.transfer_advanced(name, done))
-                self._store.put(descriptor, cast(BinaryIO, observed))
+                self._store.put(descriptor, cast("BinaryIO", observed))
             self._reporter.transfer_done(name, "done")

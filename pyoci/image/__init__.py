@@ -3,7 +3,8 @@
 Decodes them strictly and encodes them canonically; never opens a blob, a file or a socket. A foreign document keeps its
 exact bytes (`Document.raw`), so that its digest stays true whatever this code does not know.
 
-Spec: opencontainers/image-spec v1.1.1. Docker's schema 2 documents (distribution's manifest-v2-2.md) are read as the same values.
+Spec: opencontainers/image-spec v1.1.1. Docker's schema 2 documents (distribution's manifest-v2-2.md) are read as the
+same values.
 """
 
 from pyoci.image.codec import decode_config, decode_index, decode_manifest, encode_config, encode_index, encode_manifest

@@ -15,7 +15,7 @@ from pyoci.platforms import Platform
 
 __all__ = ["JSON", "ContainerConfig", "Healthcheck", "History", "ImageConfig"]
 
-JSON: TypeAlias = "None | bool | int | float | str | list[JSON] | dict[str, JSON]"
+JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | None"
 
 
 @dataclass(frozen=True, slots=True)

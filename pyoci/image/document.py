@@ -1,4 +1,4 @@
-"""A decoded document together with the exact bytes that it came from (DESIGN: never re-encode what you did not change)."""
+"""A decoded document together with the exact bytes that it came from: what is not changed is never encoded again."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pyoci.digest import Digest, DiffID
+from pyoci.digest import DiffID, Digest, digest_hex, new_hash
 from pyoci.errors import InvalidDocument
 from pyoci.image.config import ImageConfig
 from pyoci.image.descriptor import Descriptor
@@ -13,6 +13,13 @@ from pyoci.image.manifest import Manifest
 from pyoci.platforms import Platform
 
 __all__ = ["Image", "Layer"]
+
+
+def _is_digest_of(digest: Digest, raw: bytes) -> bool:
+    """Whether the bytes have the digest, whatever its algorithm."""
+    hasher = new_hash(digest)
+    hasher.update(raw)
+    return hasher.hexdigest() == digest_hex(digest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +45,7 @@ class Image:
             InvalidDocument: the config is not the one that the manifest names, or has another number of layers.
         """
         wanted = manifest.value.config
-        if (wanted.digest, wanted.size) != (config.digest, config.size):
+        if wanted.size != config.size or not _is_digest_of(wanted.digest, config.raw):
             raise InvalidDocument(f"config {config.digest} is not the one that manifest {manifest.digest} names")
         layers, diff_ids = len(manifest.value.layers), len(config.value.diff_ids)
         if layers != diff_ids:

@@ -1,4 +1,7 @@
-"""The image index: manifests of several platforms under one digest. Spec: image-spec image-index.md; Docker's manifest list."""
+"""The image index: manifests of several platforms under one digest.
+
+Spec: image-spec image-index.md; Docker's manifest list.
+"""
 
 from __future__ import annotations
 
