@@ -47,6 +47,8 @@ def definitions(tree: ast.Module) -> Iterator[tuple[str, ast.stmt]]:
         match statement:
             case ast.Assign(value=ast.Call(func=ast.Name(id="TypeVar" | "ParamSpec"))):
                 pass
+            case ast.Assign(targets=[ast.Name(id="TYPE_CHECKING")]):
+                pass  # says to type checkers what importing typing would say, without its cost
             case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
                 yield name, statement
             case ast.Assign(targets=targets):

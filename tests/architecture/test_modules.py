@@ -13,9 +13,9 @@ NAMELESS = {"utils", "util", "helpers", "helper", "common", "base", "misc", "man
 
 PROCESS_ATTRIBUTES = {
     "os": {
-        *("environ", "environb", "getenv", "getenvb", "putenv", "unsetenv"),
+        *("environ", "environb", "getenv", "getenvb"),
         *("getuid", "geteuid", "getgid", "getegid", "getgroups", "getlogin", "getresuid", "getresgid"),
-        *("getcwd", "getcwdb", "chdir", "umask"),
+        *("getcwd", "getcwdb"),
     },
     "time": {"time", "time_ns", "localtime", "gmtime", "ctime"},
     "datetime": {"now", "utcnow", "today"},
