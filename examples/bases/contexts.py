@@ -51,7 +51,7 @@ def wheel(wheels: Path, name: str) -> zipfile.ZipFile:
 def static_context(wheels: Path, out: Path) -> None:
     """Users, certificates, time zones and the usual empty directories."""
     context = Tree(out)
-    context.directory("empty")
+    context.directory("home/nonroot", 0o700)
     rootfs = Tree(out / "rootfs")
     for path in ("etc/passwd", "etc/group", "etc/nsswitch.conf", "usr/lib/os-release"):
         rootfs.file(path, (HERE / "static" / path).read_bytes())
