@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import fcntl
 import io
-import os
 import re
 import shutil
 import subprocess
@@ -135,8 +134,3 @@ def _add(
     info = tarfile.TarInfo(name)
     info.mode, info.type, info.size, info.linkname = mode, kind, len(data), link
     archive.addfile(info, io.BytesIO(data))
-
-
-def shared_cache(base: Path) -> Path:
-    """A directory that outlives the run when PYOCI_TEST_CACHE names one, else one shared by its processes."""
-    return Path(os.environ.get("PYOCI_TEST_CACHE") or base / "bases")
