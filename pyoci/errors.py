@@ -143,6 +143,7 @@ class RegistryError(PyociError):
         status: int = 0,
         code: str = "",
         detail: str = "",
+        retry_after_seconds: float | None = None,
         hint: str | None = None,
         location: Location | None = None,
     ) -> None:
@@ -154,6 +155,8 @@ class RegistryError(PyociError):
         self.code = code
         """Error code of distribution-spec, such as MANIFEST_UNKNOWN; empty when none was sent."""
         self.detail = detail
+        self.retry_after_seconds = retry_after_seconds
+        """What the registry asked to wait; None when it did not."""
 
 
 class Unauthorized(RegistryError):

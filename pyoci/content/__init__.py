@@ -1,8 +1,8 @@
 """Content-addressed bytes wherever they are: a store, a registry, an archive, memory.
 
-`ContentSource` and `ContentSink` are the two seams; `copy_graph` is pull, push and export in one function; `VerifyingReader`
-makes untrusted bytes count only once their size and digest are proven. Knows documents only as far as they name other
-content.
+`ContentSource` and `ContentSink` are the two seams; `copy_graph` is pull, push and export in one function;
+`VerifyingReader` makes untrusted bytes count only once their size and digest are proven. Knows documents only as far
+as they name other content.
 """
 
 from pyoci.content.copy import copy_graph

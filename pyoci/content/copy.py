@@ -1,19 +1,19 @@
-"""Copying a graph of content from a source to a sink: pull, push, load and OCI export are this function (DESIGN D4)."""
+"""Copying a graph of content from a source to a sink: pull, push, load and OCI export are this function."""
 
 from __future__ import annotations
 
 import io
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from functools import partial
 from typing import BinaryIO, cast
 
 from pyoci.content.graph import read_graph
 from pyoci.content.observed import ObservedReader
 from pyoci.content.protocols import ContentSink, ContentSource
-from pyoci.content.successors import is_document
-from pyoci.errors import Cancelled
+from pyoci.content.workers import Stop, run_all
 from pyoci.image.descriptor import Descriptor
-from pyoci.progress import Reporter, TransferKind
+from pyoci.progress import Reporter, TransferKind, TransferOutcome
 
 __all__ = ["copy_graph"]
 
@@ -26,86 +26,80 @@ def copy_graph(
     kind: TransferKind = "copy",
     jobs: int = 4,
     reporter: Reporter | None = None,
+    mount: Callable[[Descriptor], bool] | None = None,
+    assume_complete: bool = False,
     cancelled: threading.Event | None = None,
 ) -> None:
     """Puts `root` and everything that it points at into the sink; what is pointed at comes before what points.
 
-    Equal content moves once. What the sink has is not opened at the source, and where it has `root` nothing is. When one
-    piece fails or `cancelled` is set, no further one starts, those under way end at their next read, and no document that
-    points at them is written.
+    Equal content moves once, and blobs that the sink has are not opened at the source. When one piece fails or
+    `cancelled` is set, no further one starts, those under way end at their next read, and no document that points at
+    them is written.
+
+    `mount` is asked for a blob that the sink lacks, before the source is opened: True when the sink has it now after
+    all. `assume_complete` says that a document in the sink proves that all below it is there too; registries see to
+    that, a store that was filled lazily does not.
 
     Raises:
         ContentNotFound, DigestMismatch, InvalidDocument, RegistryError: from either side.
         Cancelled: `cancelled` was set.
     """
-    reporter = reporter or Reporter()
-    if is_document(root) and sink.has(root):
-        _exists(root, kind, reporter)
-        return
-    graph = read_graph(root, source)
-    stopped = threading.Event()
-
-    def stop_if_asked() -> None:
-        if stopped.is_set() or (cancelled is not None and cancelled.is_set()):
-            raise Cancelled
-
-    def put(descriptor: Descriptor, stream: BinaryIO) -> None:
-        def advanced(done_bytes: int) -> None:
-            stop_if_asked()
-            reporter.transfer_advanced(descriptor.digest, done_bytes)
-
-        reporter.transfer_started(descriptor.digest, kind, descriptor.size)
-        sink.put(descriptor, cast("BinaryIO", ObservedReader(stream, advanced)))
-        reporter.transfer_done(descriptor.digest, "done")
-
-    def move(blob: Descriptor) -> None:
-        stop_if_asked()
-        if sink.has(blob):
-            _exists(blob, kind, reporter)
-            return
-        with source.open(blob) as stream:
-            put(blob, stream)
-
-    _each(graph.blobs, move, jobs=jobs, stopped=stopped, name=f"pyoci-{kind}")
+    move = _Move(source, sink, kind, reporter or Reporter(), mount, Stop(cancelled))
+    graph = read_graph(root, source, known=move.known if assume_complete else None)
+    run_all([partial(move.blob, blob) for blob in graph.blobs], jobs=jobs, name=kind, stop=move.stop)
     for descriptor, raw in graph.documents:
-        stop_if_asked()
-        put(descriptor, io.BytesIO(raw))
+        move.stop.check()
+        if assume_complete or not move.known(descriptor):
+            move.put(descriptor, partial(io.BytesIO, raw))
 
 
-def _exists(descriptor: Descriptor, kind: TransferKind, reporter: Reporter) -> None:
-    reporter.transfer_started(descriptor.digest, kind, descriptor.size)
-    reporter.transfer_done(descriptor.digest, "exists")
+class _Move:
+    """What one call of `copy_graph` does with each piece of content."""
 
+    def __init__(
+        self,
+        source: ContentSource,
+        sink: ContentSink,
+        kind: TransferKind,
+        reporter: Reporter,
+        mount: Callable[[Descriptor], bool] | None,
+        stop: Stop,
+    ) -> None:
+        self._source = source
+        self._sink = sink
+        self._kind = kind
+        self._reporter = reporter
+        self._mount = mount
+        self.stop = stop
 
-def _each(
-    blobs: Sequence[Descriptor],
-    move: Callable[[Descriptor], None],
-    *,
-    jobs: int,
-    stopped: threading.Event,
-    name: str,
-) -> None:
-    """Calls `move` for every blob in up to `jobs` threads; sets `stopped` on the first failure and raises that one."""
-    if jobs == 1 or len(blobs) < 2:
-        for blob in blobs:
-            move(blob)
-        return
-    from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+    def known(self, descriptor: Descriptor) -> bool:
+        """Whether the sink has it; says so."""
+        self.stop.check()
+        if not self._sink.has(descriptor):
+            return False
+        self._without_bytes(descriptor, "exists")
+        return True
 
-    with ThreadPoolExecutor(max_workers=jobs, thread_name_prefix=name) as pool:
-        try:
-            moves = [pool.submit(move, blob) for blob in blobs]
-            wait(moves, return_when=FIRST_EXCEPTION)
-            if not all(one.done() and one.exception() is None for one in moves):
-                stopped.set()
-        except BaseException:
-            stopped.set()
-            raise
-        finally:
-            pool.shutdown(cancel_futures=True)
-    failures = [failure for one in moves if not one.cancelled() and (failure := one.exception())]
-    for failure in failures:
-        if not isinstance(failure, Cancelled):
-            raise failure
-    if failures:
-        raise failures[0]
+    def blob(self, blob: Descriptor) -> None:
+        if self.known(blob):
+            return
+        if self._mount is not None and self._mount(blob):
+            self._without_bytes(blob, "mounted")
+            return
+        self.put(blob, partial(self._source.open, blob))
+
+    def put(self, descriptor: Descriptor, reopen: Callable[[], BinaryIO]) -> None:
+        """Puts the stream; the sink can rewind it to send it again, which opens the source again."""
+
+        def advanced(done_bytes: int) -> None:
+            self.stop.check()
+            self._reporter.transfer_advanced(descriptor.digest, done_bytes)
+
+        self._reporter.transfer_started(descriptor.digest, self._kind, descriptor.size)
+        with ObservedReader(reopen(), advanced, reopen=reopen) as observed:
+            self._sink.put(descriptor, cast("BinaryIO", observed))
+        self._reporter.transfer_done(descriptor.digest, "done")
+
+    def _without_bytes(self, descriptor: Descriptor, outcome: TransferOutcome) -> None:
+        self._reporter.transfer_started(descriptor.digest, self._kind, descriptor.size)
+        self._reporter.transfer_done(descriptor.digest, outcome)

@@ -1,4 +1,4 @@
-"""A stream that tells how far it has been read."""
+"""A stream that tells how far it has been read, and that can be begun again where its source can be opened again."""
 
 from __future__ import annotations
 
@@ -10,16 +10,38 @@ __all__ = ["ObservedReader"]
 
 
 class ObservedReader(io.RawIOBase):
-    """Passes reads through and calls `on_read(total_bytes_so_far)` after each."""
+    """Passes reads through and calls `on_read(total_bytes_so_far)` after each; what that raises ends the read.
 
-    def __init__(self, stream: BinaryIO, on_read: Callable[[int], None]) -> None:
+    With `reopen`, the stream is seekable to its beginning and nowhere else: a sink that has to send it again rewinds
+    it.
+    """
+
+    def __init__(
+        self,
+        stream: BinaryIO,
+        on_read: Callable[[int], None],
+        *,
+        reopen: Callable[[], BinaryIO] | None = None,
+    ) -> None:
         super().__init__()
         self._stream = stream
         self._on_read = on_read
+        self._reopen = reopen
         self._done = 0
 
     def readable(self) -> bool:
         return True
+
+    def seekable(self) -> bool:
+        return self._reopen is not None
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        if self._reopen is None or offset != 0 or whence != io.SEEK_SET:
+            raise io.UnsupportedOperation("only to the beginning")
+        self._stream.close()
+        self._stream = self._reopen()
+        self._done = 0
+        return 0
 
     def read(self, size: int | None = -1, /) -> bytes:
         data = self._stream.read(-1 if size is None else size)

@@ -31,7 +31,11 @@ class ContentSink(Protocol):
         """Whether the content is there already, so that `put` can be left out."""
 
     def put(self, descriptor: Descriptor, stream: BinaryIO) -> None:
-        """Stores the stream under the descriptor. Idempotent and atomic: it is there whole and verified, or not at all.
+        """Stores the stream under the descriptor. Idempotent and atomic: it is there whole and verified, or not at
+        all.
+
+        A stream that is `seekable` can be rewound to its beginning with `seek(0)`, should a sink have to send it
+        again.
 
         Raises:
             DigestMismatch: the stream is not what the descriptor says.

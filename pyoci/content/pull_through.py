@@ -1,4 +1,4 @@
-"""A source that asks the store first and fills it from the origin: here lives the laziness of base layers (DESIGN D5)."""
+"""A source that asks the store first and fills it from the origin: the laziness of base layers lives here."""
 
 from __future__ import annotations
 

@@ -1,0 +1,153 @@
+"""Requests about one repository: which endpoint, with which scopes, and what it is called in errors."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+from pyoci.content.verify import DOCUMENT_LIMIT
+from pyoci.errors import ContentError, ContentNotFound, InvalidDocument, RegistryError
+from pyoci.reference import Reference
+from pyoci.registry.failure import TransportFailure
+from pyoci.registry.hosts import Endpoint
+from pyoci.registry.scopes import repository_scope
+from pyoci.registry.session import Request, Session
+from pyoci.registry.transport import Answer
+
+__all__ = ["Exchange"]
+
+T = TypeVar("T")
+
+
+class Exchange:
+    """A session, seen from one repository. May be used from several threads."""
+
+    def __init__(self, session: Session, reference: Reference, *, writing: bool) -> None:
+        self.session = session
+        self.reference = reference
+        self._readers = session.hosts.endpoints(reference)
+        self._writing = writing
+        self._lock = threading.Lock()
+        self._left_out: set[Endpoint] = set()
+
+    @property
+    def writing(self) -> bool:
+        """Whether this repository is written to: tokens are asked for pushing then, and only the registry itself is
+        asked.
+        """
+        return self._writing
+
+    def begin_writing(self) -> None:
+        self._writing = True
+
+    def writer(self) -> Endpoint:
+        """The registry itself.
+
+        Raises:
+            UsageError: the configuration blocks the name.
+        """
+        return self.session.hosts.endpoints(self.reference, push=True)[0]
+
+    def spelled(self, reference: str) -> str:
+        """A tag or digest of this repository as the user would write it."""
+        return f"{self.reference.familiar_name}{'@' if ':' in reference else ':'}{reference}"
+
+    def scopes(self, endpoint: Endpoint) -> tuple[str, ...]:
+        """What a token must allow: one token for a whole pull, one for a whole push."""
+        actions = ("pull", "push") if self._writing and not endpoint.mirror else ("pull",)
+        return (repository_scope(endpoint.repository, *actions),)
+
+    def request(
+        self,
+        method: str,
+        endpoint: Endpoint,
+        path: str,
+        purpose: str,
+        expect: frozenset[int],
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        extra_scopes: tuple[str, ...] = (),
+    ) -> Request:
+        """A request below `/v2/<name>/`."""
+        return Request(
+            method,
+            f"/v2/{endpoint.repository}/{path}",
+            endpoint,
+            purpose,
+            expect,
+            headers=headers or {},
+            body=body,
+            scopes=(*self.scopes(endpoint), *extra_scopes),
+        )
+
+    def read_small(self, request: Request) -> tuple[bytes, Answer]:
+        """The whole body of a small answer; one that breaks off is asked for again.
+
+        Raises:
+            RegistryError: no answer. InvalidDocument: it is longer than a document may be.
+        """
+        failed = 0
+        while True:
+            answer = self.session.send(request)
+            length = answer.length() or 0
+            if length > DOCUMENT_LIMIT:
+                answer.close()
+                raise _too_long(request)
+            try:
+                raw = answer.read_upto(DOCUMENT_LIMIT)
+            except TransportFailure as failure:
+                failed += 1
+                self.session.wait(failed, self.session.error_of(failure, request), reason=str(failure))
+                continue
+            if len(raw) > DOCUMENT_LIMIT:
+                raise _too_long(request)
+            return raw, answer
+
+    def first(self, ask: Callable[[Endpoint], T]) -> T:
+        """The answer of the first endpoint that has one. A mirror's failure is told, and not the user's unless it is
+        the last.
+
+        Raises:
+            ContentNotFound: the last endpoint answered 404. Else what it raised.
+        """
+        *mirrors, last = (self.writer(),) if self._writing else self._readers
+        for endpoint in mirrors:
+            if endpoint in self._left_out:
+                continue
+            try:
+                return ask(endpoint)
+            except (RegistryError, ContentError) as error:
+                self._leave_out(endpoint, error)
+        return self.found(lambda: ask(last))
+
+    def found(self, ask: Callable[[], T]) -> T:
+        """The result of `ask`.
+
+        Raises:
+            ContentNotFound: in the place of a RegistryError of status 404.
+        """
+        try:
+            return ask()
+        except RegistryError as error:
+            if error.status != 404:
+                raise
+            raise ContentNotFound(error.message, hint=error.hint) from error
+
+    def _leave_out(self, endpoint: Endpoint, error: RegistryError | ContentError) -> None:
+        """A mirror that lacks something is asked again for other things; one that is down is not."""
+        if isinstance(error, RegistryError) and error.status == 404:
+            return
+        with self._lock:
+            new = endpoint not in self._left_out
+            if isinstance(error, RegistryError):
+                self._left_out.add(endpoint)
+        if new:
+            self.session.reporter.message(f"mirror {endpoint.registry} is left out: {error.message}")
+
+
+def _too_long(request: Request) -> InvalidDocument:
+    return InvalidDocument(
+        f"cannot {request.purpose}: the answer is longer than the {DOCUMENT_LIMIT} bytes that it may have"
+    )

@@ -1,0 +1,335 @@
+"""One repository of a registry: a source and a sink of content, with names for some of it.
+
+Reads ask the endpoints of the configuration in order (mirrors, then the registry); writes go to the registry alone.
+Documents are at most 4 MiB and are checked before they are returned; blobs are streams that are verified at their
+end. Nothing is held in memory whole but documents. May be used from several threads.
+
+Spec: distribution-spec, "Pulling", "Pushing", "Content Discovery", "Content Management".
+"""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import BinaryIO, cast
+from urllib.parse import urlencode
+
+from pyoci.content.copy import copy_graph
+from pyoci.content.protocols import ContentSource
+from pyoci.content.successors import is_document
+from pyoci.content.verify import VerifyingReader, read_document
+from pyoci.digest import Digest, parse_digest, sha256_digest
+from pyoci.errors import ContentNotFound, DigestMismatch, InvalidDocument, Unauthorized, UsageError
+from pyoci.image.descriptor import Descriptor
+from pyoci.reference import Reference
+from pyoci.registry.download import ResumingReader
+from pyoci.registry.exchange import Exchange
+from pyoci.registry.failure import TransportFailure
+from pyoci.registry.hosts import Endpoint
+from pyoci.registry.listing import list_tags
+from pyoci.registry.manifests import ACCEPTED_TYPES, answered_descriptor, verified_manifest
+from pyoci.registry.referrers import FallbackIndexes, list_referrers
+from pyoci.registry.scopes import repository_scope
+from pyoci.registry.session import Request, Session
+from pyoci.registry.transport import Answer
+from pyoci.registry.upload import BlobUpload, UploadSession
+
+__all__ = ["MountFrom", "Repository"]
+
+MountFrom = Callable[[Descriptor], Sequence[str]]
+"""Repositories of the same registry that may have a blob, likeliest first: `library/alpine`."""
+
+_OK = frozenset({200})
+_READ = frozenset({200, 206})
+_STORED = frozenset({200, 201, 202})
+_MOUNT_ANSWERS = frozenset({201, 202, 400, 401, 403, 404, 405})
+_ACCEPT = {"Accept": ", ".join(ACCEPTED_TYPES)}
+_BUFFER = 1 << 16
+
+
+class Repository:
+    """The repository of one reference. Made by `RegistryClient.repository`."""
+
+    def __init__(self, session: Session, reference: Reference, *, mount_from: MountFrom | None = None) -> None:
+        self.reference = reference
+        self._session = session
+        self._exchange = Exchange(session, reference, writing=mount_from is not None)
+        self._mount_from = mount_from
+        self._lock = threading.Lock()
+        self._opened: dict[Digest, UploadSession] = {}
+        self._fallbacks = FallbackIndexes()
+
+    def resolve(self, reference: str | None = None) -> Descriptor:
+        """What a tag or digest means now; without one, the digest or tag of the repository's own reference.
+
+        One HEAD where the registry answers it fully, else the manifest is read.
+
+        Raises:
+            ContentNotFound: no such manifest.
+            RegistryError, DigestMismatch, InvalidDocument: the registry does not answer, or with what cannot be right.
+        """
+        name = reference or self._own()
+        wanted, what = _digest_in(name), self._exchange.spelled(name)
+
+        def ask(endpoint: Endpoint) -> Descriptor | None:
+            answer = self._session.send(self._manifest("HEAD", endpoint, name, f"find {what}"))
+            answer.finish()
+            return answered_descriptor(answer, wanted, what)
+
+        return self._exchange.first(ask) or self.fetch_manifest(name)[1]
+
+    def fetch_manifest(self, reference: str | None = None) -> tuple[bytes, Descriptor]:
+        """The bytes of a manifest or index and their descriptor; `reference` as in `resolve`.
+
+        Raises:
+            ContentNotFound: no such manifest.
+            DigestMismatch, InvalidDocument: it is not what was asked for, too large, or contradicts its media type.
+            RegistryError: the registry does not answer.
+        """
+        name = reference or self._own()
+        wanted, what = _digest_in(name), self._exchange.spelled(name)
+
+        def ask(endpoint: Endpoint) -> tuple[bytes, Descriptor]:
+            raw, answer = self._exchange.read_small(self._manifest("GET", endpoint, name, f"pull {what}"))
+            return raw, verified_manifest(raw, answer, wanted, what)
+
+        return self._exchange.first(ask)
+
+    def has(self, descriptor: Descriptor) -> bool:
+        """Whether the repository has the content: one HEAD. To bring it in from another repository, see `mount`."""
+        kind = "manifests" if is_document(descriptor) else "blobs"
+        purpose = f"look for {self._exchange.spelled(descriptor.digest)}"
+
+        def ask(endpoint: Endpoint) -> Answer:
+            headers = _ACCEPT if kind == "manifests" else {}
+            path = f"{kind}/{descriptor.digest}"
+            answer = self._session.send(self._exchange.request("HEAD", endpoint, path, purpose, _OK, headers=headers))
+            answer.finish()
+            return answer
+
+        try:
+            length = self._exchange.first(ask).length()
+        except ContentNotFound:
+            return False
+        if length is not None and length != descriptor.size:
+            raise DigestMismatch(
+                f"{self._exchange.spelled(descriptor.digest)} has {length} bytes instead of {descriptor.size}",
+                hint="the manifest is wrong, or the registry's copy is damaged",
+            )
+        return True
+
+    def open(self, descriptor: Descriptor) -> BinaryIO:
+        """A stream of a blob or document, verified at its end; a broken connection is taken up again by itself.
+
+        A descriptor's `urls` are not followed: they lead to hosts that nobody chose to trust.
+
+        Raises:
+            ContentNotFound: no endpoint has it.
+            RegistryError: the registry does not answer.
+        """
+        if is_document(descriptor):
+            raw, found = self.fetch_manifest(descriptor.digest)
+            if found.media_type != descriptor.media_type:
+                raise InvalidDocument(
+                    f'{descriptor.digest} is "{found.media_type}" but was announced as "{descriptor.media_type}"'
+                )
+            return io.BufferedReader(VerifyingReader(io.BytesIO(raw), descriptor))
+        purpose = f"pull {self._exchange.spelled(descriptor.digest)}"
+
+        def ask(offset: int) -> Answer:
+            headers = {"Range": f"bytes={offset}-"} if offset else {}
+            path = f"blobs/{descriptor.digest}"
+            return self._exchange.first(
+                lambda endpoint: self._session.send(
+                    self._exchange.request("GET", endpoint, path, purpose, _READ, headers=headers)
+                )
+            )
+
+        def again(failed: int, failure: TransportFailure) -> None:
+            endpoint = self._exchange.writer()
+            request = self._exchange.request("GET", endpoint, f"blobs/{descriptor.digest}", purpose, _READ)
+            self._session.wait(failed, self._session.error_of(failure, request), reason=str(failure))
+
+        reader = ResumingReader(descriptor.size, ask, again)
+        return io.BufferedReader(VerifyingReader(cast("BinaryIO", reader), descriptor), _BUFFER)
+
+    def put(self, descriptor: Descriptor, stream: BinaryIO) -> None:
+        """Sends a blob or a document. Idempotent; there whole, or not at all.
+
+        A stream that can be rewound (`seekable`) is sent again after a failure, from where the registry says it broke
+        off.
+
+        Raises:
+            DigestMismatch: the stream is not what the descriptor says.
+            RegistryError: after all attempts.
+        """
+        self._exchange.begin_writing()
+        if is_document(descriptor):
+            self.put_manifest(read_document(stream, descriptor), descriptor.media_type, descriptor.digest)
+            return
+        with self._lock:
+            opened = self._opened.pop(descriptor.digest, None)
+        self._upload(descriptor).send(stream, opened)
+
+    def mount(self, descriptor: Descriptor) -> bool:
+        """Whether a blob was brought in from another repository of this registry, by what `mount_from` names.
+
+        An upload that the registry opens instead is kept for `put`.
+
+        Raises:
+            RegistryError: the registry does not answer. A refusal to mount is not an error.
+        """
+        self._exchange.begin_writing()
+        if is_document(descriptor) or self._mount_from is None:
+            return False
+        endpoint = self._exchange.writer()
+        for origin in self._mount_from(descriptor):
+            if origin == endpoint.repository:
+                continue
+            request = self._exchange.request(
+                "POST",
+                endpoint,
+                f"blobs/uploads/?{urlencode({'mount': descriptor.digest, 'from': origin})}",
+                f"mount {descriptor.digest} from {origin}",
+                _MOUNT_ANSWERS,
+                extra_scopes=(repository_scope(origin, "pull"),),
+            )
+            try:
+                answer = self._session.send(request)
+            except Unauthorized:
+                continue  # the token server knows us, but not for the other repository
+            answer.finish()
+            if answer.status in (201, 202):
+                opened = None if answer.status == 201 else self._upload(descriptor).opened_by(answer)
+                self._keep(descriptor, opened)
+            if answer.status == 201:
+                return True
+        return False
+
+    def put_manifest(self, raw: bytes, media_type: str, reference: str) -> None:
+        """Stores a manifest or index under a tag or its digest; what it points at must be there already.
+
+        One with a `subject` is added to the subject's referrers, by the tag schema where the registry does not do it.
+
+        Raises:
+            RegistryError: refused.
+            DigestMismatch: the registry stored something else.
+        """
+        self._exchange.begin_writing()
+        what = self._exchange.spelled(reference)
+        request = self._exchange.request(
+            "PUT",
+            self._exchange.writer(),
+            f"manifests/{reference}",
+            f"push {what}",
+            _STORED,
+            headers={"Content-Type": media_type},
+            body=raw,
+        )
+        answer = self._session.send(request)
+        answer.finish()
+        stored, sent = answer.header("Docker-Content-Digest"), sha256_digest(raw)
+        if stored.startswith("sha256:") and stored != sent:
+            raise DigestMismatch(
+                f"{what}: sent {sent}, the registry stored {stored[:100]}",
+                hint="the registry, or a proxy before it, changed the content",
+            )
+        self._fallbacks.after_push(self._exchange, raw, media_type, answer, self.put_manifest)
+
+    def push(self, root: Descriptor, source: ContentSource, *, jobs: int = 4) -> None:
+        """Copies `root` and all below it here, mounting what can be mounted, and names it by the reference's tag.
+
+        What is here already is not sent again, so that a push which failed goes on from where it was.
+
+        Raises:
+            RegistryError, DigestMismatch, ContentNotFound, Cancelled: the tag still means what it meant before.
+        """
+        self._exchange.begin_writing()
+        copy_graph(
+            root,
+            source,
+            self,
+            kind="push",
+            jobs=jobs,
+            reporter=self._session.reporter,
+            mount=self.mount,
+            assume_complete=True,
+            cancelled=self._session.cancelled,
+        )
+        if self.reference.tag:
+            self.put_manifest(read_document(source.open(root), root), root.media_type, self.reference.tag)
+
+    def check_push(self) -> None:
+        """Proves that this user may push here: opens an upload and gives it up again.
+
+        Raises:
+            Unauthorized: credentials are missing or insufficient.
+            RegistryError: the registry does not answer or does not take pushes.
+        """
+        self._exchange.begin_writing()
+        nothing = Descriptor("application/octet-stream", sha256_digest(b""), 0)
+        upload = self._upload(nothing, f"push to {self.reference.familiar_name}")
+        upload.cancel(upload.open())
+
+    def delete(self, reference: str) -> None:
+        """Deletes a tag, or a manifest by its digest.
+
+        Raises:
+            ContentNotFound: no such manifest.
+            RegistryError: refused; many registries do not allow deletion.
+        """
+        endpoint = self._exchange.writer()
+        request = self._exchange.request(
+            "DELETE",
+            endpoint,
+            f"manifests/{reference}",
+            f"delete {self._exchange.spelled(reference)}",
+            frozenset({200, 202, 204}),
+            extra_scopes=(repository_scope(endpoint.repository, "delete"),),
+        )
+        self._exchange.found(lambda: self._session.send(request).finish())
+
+    def tags(self) -> Iterator[str]:
+        """The repository's tags in the registry's order, read page by page.
+
+        Raises:
+            ContentNotFound: no such repository.
+            RegistryError, InvalidDocument: the answer cannot be used.
+        """
+        return list_tags(self._exchange)
+
+    def referrers(self, digest: Digest, *, artifact_type: str = "") -> tuple[Descriptor, ...]:
+        """Descriptors of the manifests whose `subject` is `digest`; none is no error.
+
+        Raises:
+            RegistryError, InvalidDocument: the answer cannot be used.
+        """
+        return list_referrers(self._exchange, digest, artifact_type)
+
+    def _keep(self, descriptor: Descriptor, opened: UploadSession | None) -> None:
+        """Keeps an upload that a mount has opened, and cancels the one that an earlier try has left."""
+        with self._lock:
+            before = self._opened.pop(descriptor.digest, None)
+            if opened is not None:
+                self._opened[descriptor.digest] = opened
+        if before is not None:
+            self._upload(descriptor).cancel(before)
+
+    def _own(self) -> str:
+        name = self.reference.digest or self.reference.tag
+        if name is None:
+            raise UsageError(f"{self.reference} has neither tag nor digest")
+        return name
+
+    def _upload(self, descriptor: Descriptor, purpose: str = "") -> BlobUpload:
+        endpoint = self._exchange.writer()
+        purpose = purpose or f"push {self._exchange.spelled(descriptor.digest)}"
+        return BlobUpload(self._session, endpoint, descriptor, self._exchange.scopes(endpoint), purpose)
+
+    def _manifest(self, method: str, endpoint: Endpoint, name: str, purpose: str) -> Request:
+        return self._exchange.request(method, endpoint, f"manifests/{name}", purpose, _OK, headers=_ACCEPT)
+
+
+def _digest_in(reference: str) -> Digest | None:
+    return parse_digest(reference) if ":" in reference else None

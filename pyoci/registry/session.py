@@ -1,0 +1,363 @@
+"""The one place that sends requests: retries, redirects, authentication and errors around a Transport.
+
+A redirect never carries `Authorization` to another origin and never leads from TLS to plain HTTP. Errors are decoded
+from bounded bodies, name the host in the user's spelling and hold no secret. May be used from several threads.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from random import random as _random
+from urllib.parse import urljoin, urlsplit
+
+from pyoci.errors import Cancelled, RegistryError, Unauthorized
+from pyoci.progress import Reporter
+from pyoci.registry.auth import Authorizer, Site, TokenRequest
+from pyoci.registry.challenge import parse_challenges
+from pyoci.registry.credentials import CredentialSource
+from pyoci.registry.failure import (
+    ERROR_BODY_LIMIT,
+    Redactor,
+    TransportFailure,
+    decode_error_body,
+    one_line,
+    public_url,
+    response_error,
+    transport_error,
+)
+from pyoci.registry.hosts import Endpoint, HostsConfig
+from pyoci.registry.retry import RETRY_STATUSES, Backoff, retry_after_seconds
+from pyoci.registry.transport import Answer, Body, Transport, host_of, origin_of
+
+__all__ = ["Request", "Session"]
+
+_log = logging.getLogger(__name__)
+
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_REDIRECT_LIMIT = 5
+_TOKEN_BODY_LIMIT = 256 * 1024
+_PROBE_SECONDS = 5.0
+_FEW_ATTEMPTS = 3
+"""For what is mostly a typing error: a name that does not resolve, a port where nothing listens."""
+_WARNING = re.compile(r'299\s+\S+\s+"((?:[^"\\]|\\.)*)"')
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request to a registry."""
+
+    method: str
+    url: str
+    """A path below the endpoint (`/v2/…`), or a whole URL that the registry gave."""
+    endpoint: Endpoint
+    purpose: str
+    """What it is for, after "cannot": `push layer sha256:… to localhost:5000/app`."""
+    expect: frozenset[int]
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: Body | bytes | None = None
+    scopes: tuple[str, ...] = ()
+    once: bool = False
+    """Not tried again here: the caller knows better how to go on."""
+    patient: bool = False
+    """The server may be silent for as long as committing a blob takes."""
+
+
+class Session:
+    """Sends requests for a whole command: connections, tokens and what was learnt about hosts are shared."""
+
+    def __init__(
+        self,
+        hosts: HostsConfig,
+        credentials: CredentialSource,
+        *,
+        reporter: Reporter | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+        random: Callable[[], float] = _random,
+        clock: Callable[[], float] = time.monotonic,
+        cancelled: threading.Event | None = None,
+    ) -> None:
+        self.hosts = hosts
+        self.reporter = reporter or Reporter()
+        self.cancelled = cancelled or threading.Event()
+        self._sleep = sleep
+        self._transport = Transport(connect_seconds=hosts.network.connect_seconds)
+        self._backoff = Backoff(hosts.network, random)
+        self.redactor = Redactor()
+        self._authorizer = Authorizer(credentials, self._token, redactor=self.redactor, clock=clock)
+        self._lock = threading.Lock()
+        self._bases: dict[Endpoint, str] = {}
+        self._probing: dict[Endpoint, threading.Lock] = {}
+        self._warned: set[tuple[str, str]] = set()
+
+    def close(self) -> None:
+        """Closes idle connections."""
+        self._transport.close()
+
+    def send(self, request: Request) -> Answer:
+        """The answer, whose status is one that the request expects. The caller finishes or closes it.
+
+        Raises:
+            RegistryError: no answer after all attempts, or one with another status.
+            Unauthorized: credentials are missing or were refused.
+            Cancelled: the command was interrupted.
+        """
+        failed = 0
+        while True:
+            self.check_cancelled()
+            try:
+                answer = self._exchange(request)
+            except TransportFailure as failure:
+                failed += 1
+                error = self.error_of(failure, request)
+                few = failure.kind in ("refused", "name") and failed >= _FEW_ATTEMPTS
+                if request.once or not failure.may_pass or few:
+                    raise error from failure
+                self.wait(failed, error, reason=str(failure))
+                continue
+            if answer.status in request.expect:
+                return answer
+            failed += 1
+            error = self._refusal(request, answer)
+            if request.once or answer.status not in RETRY_STATUSES:
+                raise error
+            self.wait(failed, error, reason=f"{host_of(answer.url)} answered {answer.status}")
+
+    def wait(self, failed: int, error: RegistryError, *, reason: str) -> None:
+        """Sleeps before the next attempt.
+
+        Raises:
+            RegistryError: `error`, when it is time to give up.
+            Cancelled: the command was interrupted meanwhile.
+        """
+        asked = error.retry_after_seconds
+        seconds = self._backoff.seconds(failed, asked)
+        if seconds is None:
+            if asked is not None and asked > self.hosts.network.longest_wait_seconds:
+                error.hint = f"the registry asks to wait {asked:.0f} s before the next attempt"
+            raise error
+        _log.debug("attempt %d failed: %s; waiting %.1f s", failed, reason, seconds)
+        if seconds >= 1:
+            self.reporter.message(f"{reason}; trying again in {seconds:.0f} s")
+        self.check_cancelled()
+        self._sleep(seconds)
+        self.check_cancelled()
+
+    def check_cancelled(self) -> None:
+        """Raises Cancelled once the command is interrupted."""
+        if self.cancelled.is_set():
+            raise Cancelled
+
+    def error_of(self, failure: TransportFailure, request: Request) -> RegistryError:
+        """The error for a request that got no whole answer."""
+        return transport_error(
+            request.purpose, failure, method=request.method, url=request.url, registry=request.endpoint.registry
+        )
+
+    def base_of(self, endpoint: Endpoint) -> str:
+        """`https://host`, or `http://host` where that is allowed and all that the host speaks. Found out once.
+
+        Raises:
+            TransportFailure: it speaks none of them.
+        """
+        if len(endpoint.schemes) == 1:
+            return origin_of(f"{endpoint.schemes[0]}://{endpoint.host}")
+        key = replace(endpoint, repository="", registry="", chunk_bytes=0, mirror=False)
+        with self._lock:
+            if key in self._bases:
+                return self._bases[key]
+            lock = self._probing.setdefault(key, threading.Lock())
+        with lock:
+            if key not in self._bases:
+                self._bases[key] = self._probe(endpoint)
+            return self._bases[key]
+
+    def _probe(self, endpoint: Endpoint) -> str:
+        failures: list[TransportFailure] = []
+        for scheme in endpoint.schemes:
+            base = f"{scheme}://{endpoint.host}"
+            try:
+                answer = self._transport.send(
+                    "GET",
+                    f"{base}/v2/",
+                    headers={},
+                    body=None,
+                    tls=endpoint.tls,
+                    proxy=self.hosts.proxies.of(base),
+                    read_seconds=min(self.hosts.network.stall_seconds, 4 * _PROBE_SECONDS),
+                    connect_seconds=min(self.hosts.network.connect_seconds, _PROBE_SECONDS),
+                )
+            except TransportFailure as failure:
+                failures.append(failure)
+                continue
+            answer.finish()
+            return origin_of(base)
+        # A bad certificate says more than the refusal of plain HTTP after it.
+        raise failures[0] if failures[0].kind == "certificate" else failures[-1]
+
+    def _exchange(self, request: Request) -> Answer:
+        """One attempt: authenticates, and a second time when a token turned out to have run out."""
+        base = self.base_of(request.endpoint)
+        url = urljoin(base, request.url)
+        site = Site(base, request.endpoint.registry, request.endpoint.repository)
+        header = self._authorizer.header(site, request.scopes) if origin_of(url) == base else None
+        answer = self._follow(request, base, url, header)
+        if answer.status == 401 and origin_of(answer.url) == base:
+            challenges = parse_challenges(answer.header("WWW-Authenticate"))
+            better = self._authorizer.answer(site, request.scopes, challenges, rejected=answer.authorization)
+            if better is not None:
+                answer.finish()
+                answer = self._follow(request, base, url, better)
+        self._surface_warnings(answer, request.endpoint.registry)
+        return answer
+
+    def _follow(self, request: Request, base: str, url: str, authorization: str | None) -> Answer:
+        """Sends, and follows redirects by the rules of the module's docstring."""
+        endpoint, network = request.endpoint, self.hosts.network
+        method, body = request.method, request.body
+        for _ in range(_REDIRECT_LIMIT + 1):
+            if origin_of(url) != base:
+                authorization = None  # for good: the way back would be led by a stranger
+            answer = self._transport.send(
+                method,
+                url,
+                headers={**request.headers, **({"Authorization": authorization} if authorization else {})},
+                body=body,
+                tls=endpoint.tls if origin_of(url) == base else self.hosts.tls_of(host_of(url)),
+                proxy=self.hosts.proxies.of(url),
+                read_seconds=network.commit_seconds if request.patient else network.stall_seconds,
+            )
+            location = answer.header("Location")
+            if answer.status not in _REDIRECTS or answer.status in request.expect or not location:
+                return answer
+            answer.finish()
+            target = urljoin(url, location)
+            self.check_target(url, target, request)
+            if answer.status == 303 and method != "HEAD":
+                method, body = "GET", None
+            url = target
+        raise RegistryError(
+            f"cannot {request.purpose}: {endpoint.registry} redirects more than {_REDIRECT_LIMIT} times",
+            method=request.method,
+            url=public_url(url),
+        )
+
+    def check_target(self, url: str, target: str, request: Request) -> None:
+        """Refuses a `Location` that leads from TLS to plain HTTP, to something that is no HTTP URL, or carries a
+        password.
+
+        Raises:
+            RegistryError: with the host that it named.
+        """
+        parts = urlsplit(target)
+        problem = ""
+        if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
+            problem = "which is not an address to ask"
+        elif urlsplit(url).scheme == "https" and parts.scheme == "http":
+            problem = "which would leave TLS"
+        if problem:
+            shown = one_line(public_url(target), 120)
+            raise RegistryError(
+                f"cannot {request.purpose}: {request.endpoint.registry} sends on to {shown}, {problem}",
+                method=request.method,
+                url=public_url(url),
+                hint="the registry's own external address is probably misconfigured",
+            )
+
+    def _refusal(self, request: Request, answer: Answer) -> RegistryError:
+        try:
+            body = answer.read_upto(ERROR_BODY_LIMIT) if request.method != "HEAD" else b""
+        except TransportFailure:
+            body = b""
+        answer.close()
+        problems = decode_error_body(body, self.redactor)
+        site = Site("", request.endpoint.registry, request.endpoint.repository)
+        return response_error(
+            request.purpose,
+            method=request.method,
+            url=answer.url,
+            status=answer.status,
+            problems=problems,
+            registry=request.endpoint.registry,
+            authenticated=self._authorizer.authenticated(site),
+            retry_after_seconds=_asked(answer),
+        )
+
+    def _surface_warnings(self, answer: Answer, registry: str) -> None:
+        """`Warning: 299` (distribution-spec, section "Warnings"): shown once per text."""
+        for match in _WARNING.finditer(answer.header("Warning")):
+            text = one_line(self.redactor.clean(re.sub(r"\\(.)", r"\1", match[1])))
+            with self._lock:
+                new = (registry, text) not in self._warned
+                self._warned.add((registry, text))
+            if new:
+                self.reporter.warning(f"{registry} says: {text}")
+
+    def _token(self, token: TokenRequest) -> bytes:
+        """The body of a token server's answer; retried like any request, never redirected with what it carries."""
+        host, registry = host_of(token.url), token.site.registry
+        purpose = f"log in to {registry}"
+        headers = {"Accept": "application/json"}
+        if token.basic is not None:
+            headers["Authorization"] = token.basic
+        if token.form is not None:
+            headers["Content-Type"] = "application/x-www-form-urlencoded"
+        method = "GET" if token.form is None else "POST"
+        failed = 0
+        while True:
+            self.check_cancelled()
+            try:
+                answer = self._transport.send(
+                    method,
+                    token.url,
+                    headers=headers,
+                    body=token.form,
+                    tls=self.hosts.tls_of(host),
+                    proxy=self.hosts.proxies.of(token.url),
+                    read_seconds=self.hosts.network.stall_seconds,
+                )
+                body = answer.read_upto(_TOKEN_BODY_LIMIT)
+            except TransportFailure as failure:
+                error = transport_error(purpose, failure, method=method, url=token.url, registry=registry)
+                reason = str(failure)
+                if not failure.may_pass:
+                    raise error from failure
+            else:
+                if answer.status == 200:
+                    return body
+                error = self._token_refusal(purpose, method, answer, body, token)
+                reason = f"{host} answered {answer.status}"
+                if answer.status not in RETRY_STATUSES:
+                    raise error
+            failed += 1
+            self.wait(failed, error, reason=reason)
+
+    def _token_refusal(
+        self, purpose: str, method: str, answer: Answer, body: bytes, token: TokenRequest
+    ) -> RegistryError:
+        registry = token.site.registry
+        known = token.basic is not None or token.form is not None
+        error = response_error(
+            purpose,
+            method=method,
+            url=answer.url,
+            status=answer.status,
+            problems=decode_error_body(body, self.redactor),
+            registry=host_of(answer.url),
+            authenticated=known,
+            retry_after_seconds=_asked(answer),
+        )
+        if answer.status in (400, 401, 403):
+            hint = f"log in {'again' if known else 'first'}: pyoci login {registry}"
+            refused = Unauthorized(error.message, method=method, url=error.url, status=error.status, hint=hint)
+            refused.code, refused.detail = error.code, error.detail
+            return refused
+        return error
+
+
+def _asked(answer: Answer) -> float | None:
+    return retry_after_seconds(answer.header("Retry-After"), answer.header("Date"))

@@ -1,0 +1,296 @@
+"""Sending one blob: whole or in chunks, and on from where it broke.
+
+Spec: distribution-spec, "Pushing blobs": POST then PUT; chunks by PATCH with `Content-Range` and
+`OCI-Chunk-Min-Length`; the state of an upload by GET. A blob appears in the registry when the last PUT is accepted,
+and then whole.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import BinaryIO, cast
+from urllib.parse import urlencode, urljoin, urlsplit, urlunsplit
+
+from pyoci.content.verify import VerifyingReader
+from pyoci.errors import ContentError, PyociError, RegistryError, Unauthorized
+from pyoci.image.descriptor import Descriptor
+from pyoci.registry.hosts import Endpoint
+from pyoci.registry.retry import RETRY_STATUSES
+from pyoci.registry.session import Request, Session
+from pyoci.registry.transport import Answer
+
+__all__ = ["BlobUpload", "UploadSession"]
+
+_PIECE = 64 * 1024
+_CREATED = frozenset({201, 204})
+_ACCEPTED = frozenset({202, 204})
+_RANGE = re.compile(r"(?:bytes=)?(\d+)-(\d+)")
+_STALE = frozenset({400, 404, 422})
+"""Refusals after which a new upload may help, once: the old one is gone, or its bytes are not those that were sent."""
+
+
+class _SourceFailed(Exception):
+    """What was to be sent could not be read: no fault of the registry, so nothing to try again there."""
+
+    def __init__(self, error: PyociError) -> None:
+        super().__init__(error.message)
+        self.error = error
+
+
+@dataclass(frozen=True, slots=True)
+class UploadSession:
+    """An upload that the registry has opened."""
+
+    location: str
+    """Whole URL, by the latest answer."""
+    chunk_min_bytes: int = 0
+
+
+class BlobUpload:
+    """One blob on its way to one repository."""
+
+    def __init__(
+        self, session: Session, endpoint: Endpoint, descriptor: Descriptor, scopes: tuple[str, ...], purpose: str
+    ) -> None:
+        self._session = session
+        self._endpoint = endpoint
+        self._descriptor = descriptor
+        self._scopes = scopes
+        self._purpose = purpose
+        self._base = ""
+
+    def send(self, stream: BinaryIO, opened: UploadSession | None = None) -> None:
+        """Sends the stream; `opened` is an upload that was begun already (by a mount that did not succeed).
+
+        What breaks is taken up where the registry says it stopped, or from the start, if the stream can be rewound.
+
+        Raises:
+            RegistryError: after all attempts. Nothing is stored under the digest then.
+            DigestMismatch: the stream is not what the descriptor says; the upload is not completed.
+        """
+        source = _Source(stream, self._descriptor)
+        state, offset = opened, 0
+        failed = reached = refused = 0
+        while True:
+            try:
+                if state is None:
+                    state, offset = self.open(), 0
+                self._transfer(source, state, offset)
+                return
+            except RegistryError as error:
+                stale = error.status in _STALE
+                refused += stale
+                again = error.status in (0, 416) or error.status in RETRY_STATUSES or (stale and refused == 1)
+                if isinstance(error, Unauthorized) or not again or not source.can_restart:
+                    self._abandon(state)
+                    raise
+                failed = 1 if source.sent > reached else failed + 1
+                reached = max(reached, source.sent)
+                self._session.wait(failed, error, reason=error.message)
+                state, offset = (None, 0) if stale or state is None else self._status(state)
+            except _SourceFailed as failure:
+                self._abandon(state)
+                raise failure.error from None
+            except BaseException:
+                self._abandon(state)
+                raise
+
+    def open(self, query: Mapping[str, str] | None = None) -> UploadSession:
+        """A new upload."""
+        suffix = f"?{urlencode(query)}" if query else ""
+        url = f"/v2/{self._endpoint.repository}/blobs/uploads/{suffix}"
+        answer = self._session.send(self._request("POST", url, frozenset({202})))
+        answer.finish()
+        return self.opened_by(answer)
+
+    def opened_by(self, answer: Answer) -> UploadSession:
+        """The upload that an answer of status 202 has opened or moved on.
+
+        Raises:
+            RegistryError: it does not say where.
+        """
+        location = answer.header("Location")
+        if not location:
+            raise RegistryError(f"cannot {self._purpose}: {self._endpoint.registry} does not say where to upload to")
+        target = urljoin(answer.url, location)
+        self._session.check_target(answer.url, target, self._request("PUT", target, frozenset()))
+        minimum = answer.header("OCI-Chunk-Min-Length")
+        return UploadSession(target, int(minimum) if minimum.isascii() and minimum.isdigit() else 0)
+
+    def cancel(self, state: UploadSession) -> None:
+        """Gives an upload up. A registry that does not know how is no error: it forgets uploads in time."""
+        with contextlib.suppress(RegistryError):
+            request = self._request("DELETE", state.location, frozenset({200, 202, 204, 404, 405}), once=True)
+            self._session.send(request).finish()
+
+    def _abandon(self, state: UploadSession | None) -> None:
+        if state is not None:
+            with contextlib.suppress(PyociError):
+                self.cancel(state)
+
+    def _transfer(self, source: _Source, state: UploadSession, offset: int) -> None:
+        total = self._descriptor.size
+        chunk = max(self._endpoint.chunk_bytes, state.chunk_min_bytes) if self._endpoint.chunk_bytes else 0
+        if not chunk and offset:
+            chunk = max(total - offset, 1)
+        while chunk and offset < total and (offset or total > chunk):
+            part = source.part(offset, min(chunk, total - offset))
+            headers = {
+                "Content-Type": "application/octet-stream",
+                "Content-Range": f"{offset}-{offset + len(part) - 1}",
+            }
+            answer = self._session.send(
+                self._request("PATCH", state.location, _ACCEPTED, headers=headers, body=part, patient=True)
+            )
+            answer.finish()
+            state = self.opened_by(answer)
+            offset += len(part)
+        self._commit(source, state, offset)
+
+    def _commit(self, source: _Source, state: UploadSession, offset: int) -> None:
+        body = source.part(offset, self._descriptor.size - offset)
+        if not self._descriptor.size:
+            list(body)
+        url = _with_query(state.location, "digest", self._descriptor.digest)
+        headers = {"Content-Type": "application/octet-stream"}
+        request = self._request("PUT", url, _CREATED, headers=headers, body=body if len(body) else b"", patient=True)
+        answer = self._session.send(request)
+        answer.finish()
+        stored = answer.header("Docker-Content-Digest")
+        if stored and stored != self._descriptor.digest:
+            raise RegistryError(
+                f"cannot {self._purpose}: {self._endpoint.registry} stored it as {stored[:100]}",
+                hint="the registry, or a proxy before it, changed the content",
+            )
+
+    def _status(self, state: UploadSession) -> tuple[UploadSession | None, int]:
+        """The upload and its first missing byte; None where it must begin anew."""
+        try:
+            answer = self._session.send(self._request("GET", state.location, frozenset({204, 200})))
+        except RegistryError:
+            return None, 0
+        answer.finish()
+        match = _RANGE.fullmatch(answer.header("Range").strip())
+        if match is None or int(match[1]) != 0:
+            return None, 0
+        end = int(match[2])
+        offset = end + 1 if end else 0  # "0-0" is how an empty upload is reported too
+        if offset > self._descriptor.size:
+            return None, 0
+        location = urljoin(answer.url, answer.header("Location")) if answer.header("Location") else state.location
+        return UploadSession(location, state.chunk_min_bytes), offset
+
+    def _request(
+        self,
+        method: str,
+        url: str,
+        expect: frozenset[int],
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: _Part | bytes | None = None,
+        patient: bool = False,
+        once: bool = False,
+    ) -> Request:
+        return Request(
+            method,
+            url,
+            self._endpoint,
+            self._purpose,
+            expect,
+            headers=headers or {},
+            body=body,
+            scopes=self._scopes,
+            once=once or body is not None,
+            patient=patient,
+        )
+
+
+class _Source:
+    """The blob's bytes, verified while they are read, from any offset that can be reached."""
+
+    def __init__(self, stream: BinaryIO, descriptor: Descriptor) -> None:
+        self._stream = stream
+        self._descriptor = descriptor
+        self._reader: VerifyingReader | None = None
+        self._at = 0
+        self.sent = 0
+        """The furthest byte that was handed out."""
+
+    @property
+    def can_restart(self) -> bool:
+        return self._reader is None or self._stream.seekable()
+
+    def part(self, offset: int, length: int) -> _Part:
+        return _Part(self, offset, length)
+
+    def pieces(self, offset: int, length: int) -> Iterator[bytes]:
+        try:
+            self._move_to(offset)
+        except PyociError as error:
+            raise _SourceFailed(error) from error
+        while length:
+            piece = self._read(min(_PIECE, length))
+            self._at += len(piece)
+            length -= len(piece)
+            self.sent = max(self.sent, self._at)
+            yield piece
+
+    def _read(self, size: int) -> bytes:
+        assert self._reader is not None
+        try:
+            return self._reader.read(size)
+        except PyociError as error:
+            raise _SourceFailed(error) from error
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+            raise _SourceFailed(ContentError(f"cannot read {self._descriptor.digest}: {reason}")) from error
+
+    def _move_to(self, offset: int) -> None:
+        if self._reader is None or self._at > offset:
+            if self._reader is not None:
+                if not self._stream.seekable():
+                    raise ContentError(f"{self._descriptor.digest} cannot be read a second time")
+                self._stream.seek(0)
+            unclosed = cast("BinaryIO", _Unclosed(self._stream))
+            self._reader, self._at = VerifyingReader(unclosed, self._descriptor), 0
+        while self._at < offset:
+            self._at += len(self._read(min(_PIECE, offset - self._at)))
+        if not self._descriptor.size:
+            self._read(1)  # nothing will be read, and yet it must be the empty blob
+
+
+class _Unclosed:
+    """A stream whose end of life is not ours to decide."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+
+    def read(self, size: int = -1, /) -> bytes:
+        return self._stream.read(size)
+
+    def close(self) -> None:
+        """Nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Bytes `offset` to `offset + length` as a request body."""
+
+    source: _Source
+    offset: int
+    length: int
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self.source.pieces(self.offset, self.length)
+
+
+def _with_query(url: str, name: str, value: str) -> str:
+    parts = urlsplit(url)
+    query = f"{parts.query}&" if parts.query else ""
+    return urlunsplit(parts._replace(query=f"{query}{urlencode({name: value})}"))
