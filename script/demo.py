@@ -158,9 +158,8 @@ def main() -> None:
     missing = unreachable()
     flags: list[str] = []
     if online and missing:
-        sys.exit(
-            f"error: --online needs {' and '.join(missing)}, not in reach from here\nhint: script/demo needs neither"
-        )
+        hosts = " and ".join(missing)
+        sys.exit(f"error: --online needs {hosts}, not in reach from here\nhint: script/demo needs no registry")
     if online:
         print(f"from their registries: {PUBLIC_GOLANG} and {PUBLIC_STATIC}")
     else:
