@@ -72,6 +72,10 @@ class PyociError(Exception):
     def __str__(self) -> str:
         return self.message
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Comes back whole from a worker process, though the constructors of some errors want more than a message."""
+        return self.__class__.__new__, (self.__class__, self.message), self.__dict__
+
 
 class UsageError(PyociError):
     """The request contradicts itself or names what does not exist on the command line."""
