@@ -173,7 +173,7 @@ class HostsConfig:
         if settings.client_cert is not None:
             client_certs = ((settings.client_cert, settings.client_key or settings.client_cert), *client_certs)
         own = (*settings.ca_files, *ca_files)
-        loose = insecure or settings.insecure or (is_loopback(_hostname(host)) and not (own or self.ca_files))
+        loose = insecure or settings.insecure or (is_loopback(_hostname(host)) and not own)
         return Tls(verify=not loose, ca_files=(*self.ca_files, *own), client_certs=client_certs)
 
     def schemes_of(self, host: str, *, insecure: bool = False) -> tuple[Scheme, ...]:
