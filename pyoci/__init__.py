@@ -1,3 +1,63 @@
-"""pyoci builds container images from Dockerfiles with no daemon, no root and no helper program."""
+"""pyoci builds container images from Dockerfiles with no daemon, no root and no helper program.
+
+    import pyoci
+
+    result = pyoci.build(".", tags=("app:1.0",))
+    pyoci.save(["app:1.0"], "app.tar")
+    pyoci.push("registry.example.com/team/app:1.0")
+
+Everything here is imported when it is first used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pyoci.api import (
+        BuildResult,
+        ImageSummary,
+        Options,
+        build,
+        images,
+        inspect,
+        load,
+        pull,
+        push,
+        remove,
+        run,
+        save,
+        tag,
+    )
+    from pyoci.environment import Environment, current_environment
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "BuildResult",
+    "Environment",
+    "ImageSummary",
+    "Options",
+    "__version__",
+    "build",
+    "current_environment",
+    "images",
+    "inspect",
+    "load",
+    "pull",
+    "push",
+    "remove",
+    "run",
+    "save",
+    "tag",
+]
+
+
+def __getattr__(name: str) -> object:
+    from importlib import import_module
+
+    if name in ("Environment", "current_environment"):
+        return getattr(import_module("pyoci.environment"), name)
+    if name in __all__:
+        return getattr(import_module("pyoci.api"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

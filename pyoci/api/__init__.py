@@ -1,0 +1,58 @@
+"""What pyoci can do, as functions: the composition root, where stores, registries, sandboxes and builders are joined.
+
+Every function takes an `Environment` (or that of this process) and returns frozen values; errors are those of
+`pyoci.errors`. Printing, flags and exit statuses belong to `cli`. `import pyoci` gives the same names.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pyoci.api.build import BuildResult, build
+    from pyoci.api.images import ImageSummary, images, inspect, remove, tag
+    from pyoci.api.run import run
+    from pyoci.api.services import Options
+    from pyoci.api.transfer import load, pull, push, save
+
+__all__ = [
+    "BuildResult",
+    "ImageSummary",
+    "Options",
+    "build",
+    "images",
+    "inspect",
+    "load",
+    "pull",
+    "push",
+    "remove",
+    "run",
+    "save",
+    "tag",
+]
+
+_HOME = {
+    "BuildResult": "build",
+    "build": "build",
+    "ImageSummary": "images",
+    "images": "images",
+    "inspect": "images",
+    "remove": "images",
+    "tag": "images",
+    "run": "run",
+    "Options": "services",
+    "load": "transfer",
+    "pull": "transfer",
+    "push": "transfer",
+    "save": "transfer",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Imports what a name needs when it is first used: a cached build must not pay for a registry client."""
+    module = _HOME.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"{__name__}.{module}"), name)

@@ -1,0 +1,107 @@
+"""What names in a Dockerfile stand for: images of the store or a registry, and what `--build-context` put in their place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from pyoci.api.services import Services
+from pyoci.build.plan import Base
+from pyoci.content.archive import open_archive
+from pyoci.content.layout import DirectoryLayout
+from pyoci.errors import ContentNotFound, UsageError
+from pyoci.image import Descriptor
+from pyoci.platforms import Platform
+from pyoci.reference import Reference, parse_reference
+from pyoci.resolver import read_image
+
+__all__ = ["NamedBases"]
+
+_IMAGE = "docker-image://"
+_LAYOUT = "oci-layout://"
+_ARCHIVES = ("docker-archive:", "oci-archive:")
+
+
+class NamedBases:
+    """Implements `build.plan.Bases`. Directories are left to whoever reads contexts: see `directories`."""
+
+    def __init__(self, services: Services, contexts: Mapping[str, str]) -> None:
+        """Raises UsageError for a context that is of no known kind or does not exist."""
+        self._services = services
+        self._values = {_key(name): value for name, value in contexts.items()}
+        self.directories: dict[str, Path] = {}
+        """Contexts that are directories, by the name that `Base.context` has."""
+        self._roots: dict[str, tuple[str, Descriptor]] = {}
+        for name, value in contexts.items():
+            self._check(name, value)
+
+    def _check(self, name: str, value: str) -> None:
+        if value.startswith((_IMAGE, _LAYOUT, *_ARCHIVES)):
+            return
+        if "://" in value or value.startswith("git@"):
+            raise UsageError(
+                f'build context "{name}": {value.partition(":")[0]} sources are not supported yet',
+                hint="use a directory, docker-image://, oci-layout://, docker-archive: or oci-archive:",
+            )
+        path = self._services.environment.path(value)
+        if not path.is_dir():
+            raise UsageError(
+                f'build context "{name}": {value} is not a directory',
+                hint="name a directory, docker-image://NAME, oci-layout://PATH:TAG, docker-archive:FILE or oci-archive:FILE",
+            )
+        self.directories[_key(name)] = path
+
+    def named(self, name: str, platform: Platform) -> Base | None:
+        key = _key(name)
+        value = self._values.get(key)
+        if value is None:
+            return None
+        if key in self.directories:
+            return Base(title=f"context {name}", context=key)
+        if value.startswith(_IMAGE):
+            return self.image(value.removeprefix(_IMAGE), platform)
+        if key not in self._roots:
+            self._roots[key] = self._layout(value) if value.startswith(_LAYOUT) else self._archive(value)
+        title, root = self._roots[key]
+        return Base(title, read_image(root, self._services.resolver.content, platform, name=value))
+
+    def image(self, name: str, platform: Platform) -> Base:
+        resolved = self._services.resolver.resolve(parse_reference(name), platform)
+        return Base(resolved.title, resolved.image)
+
+    def _layout(self, value: str) -> tuple[str, Descriptor]:
+        rest, at, digest = value.removeprefix(_LAYOUT).partition("@")
+        path, tag = rest, ""
+        head, colon, last = rest.rpartition(":")
+        if colon and "/" not in last:
+            path, tag = head, last
+        layout = DirectoryLayout(self._services.environment.path(path))
+        self._services.origins.add(layout)
+        wanted = f"@{digest}" if at else tag
+        return value, layout.find(wanted)
+
+    def _archive(self, value: str) -> tuple[str, Descriptor]:
+        _, _, rest = value.partition(":")
+        path, name = rest, ""
+        if not self._services.environment.path(rest).exists():
+            path, _, name = rest.partition(":")
+        archive = open_archive(self._services.environment.path(path))
+        self._services.origins.add(archive)
+        for names, root in archive.images():
+            if not name or name in names or str(_tagged(name)) in names:
+                return value, root
+        raise ContentNotFound(f'"{name}" is not in {path}')
+
+
+def _tagged(name: str) -> Reference:
+    return parse_reference(name)
+
+
+def _key(name: str) -> str:
+    """One spelling per meaning: `golang`, `golang:latest` and `docker.io/library/golang` are the same context."""
+    try:
+        reference = parse_reference(name)
+    except UsageError:
+        return name
+    familiar = reference.familiar
+    return familiar.removesuffix(":latest")

@@ -1,0 +1,133 @@
+"""The outputs of a build: pushed, or written as an archive, a layout, a directory or a tar."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from pyoci.api.services import Services
+from pyoci.api.transfer import push_descriptor
+from pyoci.build.builder import Built
+from pyoci.build.request import BuildRequest, Output
+from pyoci.build.trees import Trees
+from pyoci.errors import ContentError, UsageError
+from pyoci.reference import Reference, parse_reference
+
+if TYPE_CHECKING:
+    from pyoci.api.build import BuildResult
+
+__all__ = ["deliver", "output_stream"]
+
+
+def deliver(
+    request: BuildRequest, result: BuildResult, built: tuple[Built, ...], services: Services, trees: Trees
+) -> None:
+    """Writes every output of the request.
+
+    Raises:
+        UsageError: an output lacks a name or a place.
+        RegistryError: a push was refused; the image stays in the store.
+    """
+    for output in request.outputs:
+        names = _names(output, result)
+        match output.type:
+            case "image":
+                for name in names:
+                    services.store.tags.set(name, result.descriptor)
+                if output.attributes.get("push", "") == "true":
+                    _push(names, result, services)
+            case "registry":
+                _push(names, result, services)
+            case "oci":
+                _oci(output, names, result, services)
+            case "docker":
+                _docker(output, names, built, services)
+            case "local" | "tar":
+                _root_file_system(output, built, services, trees)
+
+
+def _names(output: Output, result: BuildResult) -> tuple[Reference, ...]:
+    text = output.attributes.get("name", "")
+    return tuple(parse_reference(name) for name in text.split(",")) if text else result.tags
+
+
+def _push(names: tuple[Reference, ...], result: BuildResult, services: Services) -> None:
+    if not names:
+        raise UsageError(
+            "tag is needed when pushing to registry", hint="give the image a name with -t REGISTRY/NAME:TAG"
+        )
+    for name in names:
+        push_descriptor(name, result.descriptor, services)
+
+
+def _oci(output: Output, names: tuple[Reference, ...], result: BuildResult, services: Services) -> None:
+    from pyoci.export.oci import write_oci_archive, write_oci_layout
+
+    roots = [(name, result.descriptor) for name in names] or [(None, result.descriptor)]
+    if output.attributes.get("tar", "true") == "false":
+        write_oci_layout(roots, services.resolver.content, _directory(output, services))
+        return
+    with output_stream(output.destination, services) as stream:
+        write_oci_archive(roots, services.resolver.content, stream)
+
+
+def _docker(output: Output, names: tuple[Reference, ...], built: tuple[Built, ...], services: Services) -> None:
+    from pyoci.export.docker_archive import write_docker_archive
+
+    if not output.destination and not built:
+        return
+    with output_stream(output.destination, services) as stream:
+        write_docker_archive([one.image for one in built], services.resolver.content, stream, tags=names)
+
+
+def _directory(output: Output, services: Services) -> Path:
+    if not output.destination or output.destination == "-":
+        raise UsageError(
+            f"dest is required for {output.type} exporter", hint=f"write -o type={output.type},dest=DIRECTORY"
+        )
+    return services.environment.path(output.destination)
+
+
+def _root_file_system(output: Output, built: tuple[Built, ...], services: Services, trees: Trees) -> None:
+    from pyoci.export.rootfs import write_root_directory, write_root_tar
+
+    if output.type == "local":
+        directory = _directory(output, services)
+        for one in built:
+            below = directory / str(one.plan.platform).replace("/", "_") if len(built) > 1 else directory
+            write_root_directory(trees.of(one.filesystem), below, reporter=services.reporter)
+        return
+    if len(built) > 1:
+        raise UsageError("type=tar holds one platform", hint="use type=local, which makes a directory per platform")
+    with output_stream(output.destination, services) as stream:
+        write_root_tar(trees.of(built[0].filesystem), stream, mtime_limit=services.environment.now)
+
+
+@contextmanager
+def output_stream(destination: str, services: Services) -> Iterator[BinaryIO]:
+    """A file that appears whole under its name, or standard output for `-`.
+
+    Raises:
+        UsageError: there is no destination.
+        ContentError: it cannot be written.
+    """
+    if not destination:
+        raise UsageError("dest is required", hint="write -o type=TYPE,dest=FILE, or dest=- for standard output")
+    if destination == "-":
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    path = services.environment.path(destination)
+    scratch = path.with_name(f".{path.name}.partial")
+    try:
+        with scratch.open("wb") as stream:
+            yield stream
+        scratch.replace(path)
+    except OSError as error:
+        raise ContentError(f"cannot write {path}: {error.strerror}") from error
+    finally:
+        with suppress(OSError):
+            scratch.unlink()

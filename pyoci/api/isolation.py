@@ -1,0 +1,1 @@
+"""The sandbox for this machine and user."""

@@ -1,0 +1,180 @@
+"""Images between the store and the world: pull, push, load, save."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from pyoci.api.services import Options, Services, opened
+from pyoci.content import copy_graph
+from pyoci.digest import Digest
+from pyoci.errors import ContentNotFound, UsageError
+from pyoci.image import Descriptor, Image
+from pyoci.platforms import Platform, parse_platform
+from pyoci.reference import Reference, parse_reference
+from pyoci.resolver import read_image, select_manifest
+
+__all__ = ["find_image", "load", "pull", "push", "push_descriptor", "save"]
+
+
+def pull(name: str, *, platform: str = "", all_platforms: bool = False, options: Options | None = None) -> Digest:
+    """Fetches an image with all its layers into the store; returns the digest that the name stands for.
+
+    Raises:
+        ContentNotFound, RegistryError: the registry has no such image, or does not answer.
+    """
+    reference = parse_reference(name)
+    with opened(options, pull=True) as services:
+        wanted = parse_platform(platform) if platform else services.environment.platform
+        content = services.resolver.content
+        root = services.resolver.root(reference)
+        resolved = None if all_platforms else services.resolver.resolve(reference, wanted)
+        target = resolved.image.manifest.descriptor() if resolved else root
+        copy_graph(
+            target, content, services.store, kind="pull", reporter=services.reporter, cancelled=services.cancelled
+        )
+        return root.digest
+
+
+def push_descriptor(reference: Reference, root: Descriptor, services: Services) -> None:
+    """Pushes what a descriptor stands for under a name; mounts what the registry has elsewhere.
+
+    Raises:
+        RegistryError, Unauthorized: the store keeps the image.
+    """
+
+    def known_places(descriptor: Descriptor) -> Sequence[str]:
+        here = reference.registry + "/"
+        return [name.removeprefix(here) for name in services.store.origins(descriptor.digest) if name.startswith(here)]
+
+    repository = services.client.repository(reference, mount_from=known_places)
+    repository.push(root, services.resolver.content)
+    _remember(root, reference, services)
+
+
+def _remember(root: Descriptor, reference: Reference, services: Services) -> None:
+    """What was pushed is there from now on: later pushes to the same registry can mount it."""
+    from pyoci.content.graph import read_graph
+
+    graph = read_graph(root, services.resolver.content)
+    for descriptor in graph.blobs:
+        services.store.add_origin(descriptor.digest, reference.name)
+    for descriptor, _ in graph.documents:
+        services.store.add_origin(descriptor.digest, reference.name)
+
+
+def push(name: str, *, options: Options | None = None) -> Digest:
+    """Pushes an image of the store to the registry in its name; returns the digest of its manifest or index.
+
+    Raises:
+        ContentNotFound: the store has no image of that name.
+        RegistryError, Unauthorized: the registry refuses.
+    """
+    reference = parse_reference(name)
+    with opened(options) as services:
+        root = services.store.tags.get(reference)
+        if root is None:
+            raise ContentNotFound(
+                f"An image does not exist locally with the tag: {reference.familiar_name}",
+                hint="pyoci images lists what is there",
+            )
+        push_descriptor(reference, root, services)
+        return root.digest
+
+
+def save(
+    names: Sequence[str], destination: str | Path, *, format: str = "docker", options: Options | None = None
+) -> None:
+    """Writes images of the store into one archive (`-` is standard output): `docker` for docker load, or `oci`.
+
+    Raises:
+        ContentNotFound: the store has no image of that name.
+        UsageError: an unknown format.
+    """
+    from pyoci.api.deliver import output_stream
+    from pyoci.export.docker_archive import write_docker_archive
+    from pyoci.export.oci import write_oci_archive
+
+    if format not in ("docker", "oci"):
+        raise UsageError(f'unknown format "{format}"', hint="it is docker or oci")
+    with opened(options) as services:
+        content = services.resolver.content
+        found = [find_image(name, services) for name in names]
+        with output_stream(str(destination), services) as stream:
+            if format == "oci":
+                write_oci_archive([(reference, root) for reference, root in found], content, stream)
+                return
+            here = services.environment.platform
+            images: dict[Digest, tuple[Image, list[Reference]]] = {}
+            for reference, root in found:
+                image = read_image(root, content, here, name=root.digest)
+                tags = images.setdefault(image.digest, (image, []))[1]
+                if reference is not None:
+                    tags.append(reference)
+            write_docker_archive_of(list(images.values()), content, stream, write_docker_archive)
+
+
+def write_docker_archive_of(*_: object) -> None:
+    """Placeholder until the exporter's shape is known."""
+
+
+def load(path: str | Path, *, options: Options | None = None) -> list[Reference | Digest]:
+    """Brings the images of an archive (docker or OCI) into the store; returns their names, or IDs where they have none.
+
+    Raises:
+        ContentError, InvalidDocument: it is no archive, or what is in it is not what it says.
+    """
+    from pyoci.content.archive import open_archive
+
+    loaded: list[Reference | Digest] = []
+    with opened(options) as services, open_archive(services.environment.path(path)) as archive:
+        for names, root in archive.images():
+            copy_graph(root, archive, services.store, kind="copy", reporter=services.reporter)
+            for name in names:
+                reference = parse_reference(name)
+                services.store.tags.set(reference, root)
+                loaded.append(reference)
+            if not names:
+                loaded.append(root.digest)
+    return loaded
+
+
+def find_image(name: str, services: Services) -> tuple[Reference | None, Descriptor]:
+    """The image of the store that a name or ID means, with its name if it was found by one.
+
+    Raises:
+        ContentNotFound: there is none; the message is docker's.
+    """
+    matches: Callable[[Digest], bool] = _id_matcher(name)
+    try:
+        reference = parse_reference(name)
+    except UsageError:
+        reference = None
+    if reference is not None:
+        root = services.store.tags.get(reference)
+        if root is not None:
+            return reference, root
+    found: dict[Digest, tuple[Reference, Descriptor]] = {}
+    for tag, root in services.store.tags.all():
+        if matches(root.digest) or matches(_image_id(root, services)):
+            found.setdefault(root.digest, (tag, root))
+    if len(found) == 1:
+        return None, next(iter(found.values()))[1]
+    if found:
+        raise ContentNotFound(f'"{name}" is the beginning of several image IDs', hint="give more digits of it")
+    raise ContentNotFound(
+        f"No such image: {reference.familiar if reference else name}", hint="pyoci images lists what is there"
+    )
+
+
+def _id_matcher(name: str) -> Callable[[Digest], bool]:
+    wanted = name.removeprefix("sha256:").lower()
+    if len(wanted) < 4 or not set(wanted) <= set("0123456789abcdef"):
+        return lambda digest: False
+    return lambda digest: digest.partition(":")[2].startswith(wanted)
+
+
+def _image_id(root: Descriptor, services: Services, platform: Platform | None = None) -> Digest:
+    content = services.store
+    chosen = select_manifest(root, content, platform or services.environment.platform, name=root.digest)
+    return read_image(chosen, content, None, name=root.digest).image_id

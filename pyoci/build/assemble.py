@@ -1,0 +1,102 @@
+"""From a solved plan to an image: layers that exist by now, history, config, manifest; all of it in the store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from pyoci.build.filesystem import Filesystem
+from pyoci.build.layers import layer_of_snapshot
+from pyoci.build.plan import Plan
+from pyoci.build.stage_plan import timestamp
+from pyoci.image import (
+    Descriptor,
+    Document,
+    History,
+    Image,
+    ImageConfig,
+    Index,
+    Layer,
+    Manifest,
+    encode_config,
+    encode_index,
+    encode_manifest,
+    media_types,
+)
+from pyoci.snapshot.protocols import Snapshotter
+from pyoci.store import Store
+
+__all__ = ["assemble_image", "assemble_index"]
+
+
+def assemble_image(
+    plan: Plan,
+    filesystem: Filesystem,
+    store: Store,
+    snapshotter: Snapshotter,
+    *,
+    epoch: int,
+    labels: Mapping[str, str],
+    annotations: Mapping[str, str],
+    docker_types: bool = False,
+) -> Image:
+    """The image of a plan whose target has this file system. Its documents are in the store, its base layers may not be.
+
+    Raises:
+        LayerError, ContentError: a layer cannot be written.
+    """
+    layers = [
+        element if isinstance(element, Layer) else layer_of_snapshot(element, store, snapshotter, epoch=epoch)
+        for element in filesystem.stack
+    ]
+    config = replace(plan.config, labels=dict(sorted({**plan.config.labels, **labels}.items())))
+    base = plan.base.config.value if plan.base else None
+    value = ImageConfig(
+        platform=plan.platform,
+        config=config,
+        diff_ids=tuple(layer.diff_id for layer in layers),
+        history=_history(base, plan.history),
+        created=timestamp(epoch),
+        author=plan.author,
+        extra=base.extra if base else {},
+    )
+    config_type = media_types.DOCKER_CONFIG if docker_types else media_types.CONFIG
+    config_document = encode_config(value, media_type=config_type)
+    to_type = media_types.to_docker if docker_types else media_types.to_oci
+    manifest = Manifest(
+        config=config_document.descriptor(),
+        layers=tuple(_plain(layer.descriptor, to_type(layer.descriptor.media_type)) for layer in layers),
+        annotations=annotations,
+        media_type=to_type(media_types.MANIFEST),
+    )
+    image = Image.of(encode_manifest(manifest), config_document)
+    store.put_document(image.config)
+    store.put_document(image.manifest)
+    return image
+
+
+def _plain(descriptor: Descriptor, media_type: str) -> Descriptor:
+    return Descriptor(media_type, descriptor.digest, descriptor.size, urls=descriptor.urls)
+
+
+def _history(base: ImageConfig | None, new: Sequence[History]) -> tuple[History, ...]:
+    """The base's history, made to have an entry per layer where its builder wrote none, then what is new."""
+    if base is None:
+        return tuple(new)
+    entries = list(base.history)
+    layers = sum(not entry.empty_layer for entry in entries)
+    if layers > len(base.diff_ids):
+        entries, layers = [], 0
+    missing = len(base.diff_ids) - layers
+    entries.extend(History(created=base.created, comment="layer of the base image") for _ in range(missing))
+    return (*entries, *new)
+
+
+def assemble_index(images: Sequence[Image], store: Store, annotations: Mapping[str, str]) -> Document[Index]:
+    """The index of images for several platforms, in the store."""
+    index = Index(
+        tuple(image.manifest.descriptor(platform=image.platform) for image in images), annotations=annotations
+    )
+    document = encode_index(index)
+    store.put_document(document)
+    return document

@@ -1,0 +1,139 @@
+"""The pipeline: Dockerfile, plan, solve, assemble. On one screen, so that the order is in one place."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from pyoci.build.assemble import assemble_image
+from pyoci.build.cache import StoreCache
+from pyoci.build.executor import StepExecutor
+from pyoci.build.files import FileView
+from pyoci.build.filesystem import Filesystem
+from pyoci.build.graph import Graph
+from pyoci.build.operations.run import RunServices
+from pyoci.build.plan import Bases, Plan, PlanOptions
+from pyoci.build.scopes import PROXY_NAMES
+from pyoci.build.secrets import Secrets
+from pyoci.build.solver import solve
+from pyoci.build.stages import make_plan
+from pyoci.build.trees import Trees
+from pyoci.dockerfile.instructions import Dockerfile
+from pyoci.errors import DockerfileError, raise_collected
+from pyoci.image.image import Image
+from pyoci.platforms import Platform
+from pyoci.progress import Reporter
+from pyoci.sandbox.protocols import Sandbox
+from pyoci.snapshot.protocols import Snapshotter
+from pyoci.store import Store
+
+__all__ = ["BuildServices", "Built", "build_images", "plan_images"]
+
+
+@dataclass(frozen=True, slots=True)
+class BuildServices:
+    """What a build works with; made by the composition root."""
+
+    store: Store
+    bases: Bases
+    trees: Trees
+    snapshotter: Snapshotter
+    sandbox: Callable[[], Sandbox]
+    contexts: Mapping[str, FileView]
+    secrets: Secrets
+    reporter: Reporter
+    cancelled: threading.Event
+    can_run: Callable[[Platform], bool]
+    """Whether this machine executes programs of a platform, by itself or by emulation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """One image, the plan that it was made by and its file system."""
+
+    plan: Plan
+    image: Image
+    filesystem: Filesystem
+
+
+def plan_images(dockerfile: Dockerfile, options: tuple[PlanOptions, ...], services: BuildServices) -> tuple[Plan, ...]:
+    """A plan per platform; refused before anything runs if a RUN is for programs that this machine cannot execute.
+
+    Raises:
+        DockerfileError and others: located; independent ones together.
+    """
+    plans = tuple(make_plan(dockerfile, option, services.bases) for option in options)
+    problems = []
+    for plan in plans:
+        for run in plan.runs:
+            if not services.can_run(run.platform):
+                problems.append(
+                    DockerfileError(
+                        f"RUN needs to execute programs for {run.platform}, which this machine cannot",
+                        hint="cross-compile in a stage FROM --platform=$BUILDPLATFORM and COPY the result, "
+                        "or register an emulator with binfmt_misc (qemu-user-static)",
+                        location=run.location,
+                    )
+                )
+    raise_collected(problems)
+    for name in sorted({name for plan in plans for name in plan.unused_args}):
+        services.reporter.warning(
+            f"build argument {name} was not consumed: no ARG of a stage that is built declares it"
+        )
+    return plans
+
+
+def build_images(
+    plans: tuple[Plan, ...],
+    services: BuildServices,
+    *,
+    build_args: Mapping[str, str],
+    labels: Mapping[str, str],
+    annotations: Mapping[str, str],
+    epoch: int,
+    jobs: int = 0,
+    timeout_seconds: float | None = None,
+) -> tuple[Built, ...]:
+    """Carries the plans out as one graph, so that what they share runs once, and assembles an image from each.
+
+    Raises:
+        PyociError: of the first step that failed.
+    """
+    graph = Graph({name: vertex for plan in plans for name, vertex in plan.graph.vertices.items()})
+    run = RunServices(
+        store=services.store,
+        trees=services.trees,
+        snapshotter=services.snapshotter,
+        sandbox=services.sandbox,
+        secrets=services.secrets,
+        cancelled=services.cancelled,
+        proxy_env=tuple(f"{name}={value}" for name, value in sorted(build_args.items()) if name in PROXY_NAMES),
+        timeout_seconds=timeout_seconds,
+    )
+    executor = StepExecutor(run, services.contexts, services.reporter)
+    executor.check_contexts(graph)
+    results = solve(
+        graph,
+        executor=executor,
+        cache=StoreCache(services.store),
+        reporter=services.reporter,
+        jobs=jobs or max(2, os.cpu_count() or 1),
+        cancelled=services.cancelled,
+    )
+    built = []
+    for plan in plans:
+        filesystem = results[plan.target]
+        assert isinstance(filesystem, Filesystem)
+        image = assemble_image(
+            plan,
+            filesystem,
+            services.store,
+            services.snapshotter,
+            epoch=epoch,
+            labels=labels,
+            annotations=annotations,
+        )
+        built.append(Built(plan, image, filesystem))
+    return tuple(built)

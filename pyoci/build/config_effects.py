@@ -1,0 +1,306 @@
+"""What an instruction does to the image config, and how docker's history writes it.
+
+Pure: takes a config and an instruction whose variables are expanded, returns the new config and the text of the history
+entry. Wording and rules are BuildKit's, so that `docker history` reads the same.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import replace
+from typing import TypeAlias
+
+from pyoci.dockerfile.instructions import (
+    Cmd,
+    Entrypoint,
+    Env,
+    Expose,
+    Healthcheck,
+    Label,
+    Shell,
+    Stopsignal,
+    User,
+    Volume,
+)
+from pyoci.dockerfile.words import Word
+from pyoci.errors import DockerfileError
+from pyoci.image.config import ContainerConfig
+from pyoci.image.config import Healthcheck as ConfigHealthcheck
+
+__all__ = [
+    "DEFAULT_PATH",
+    "ConfigInstruction",
+    "apply_effect",
+    "go_quoted_list",
+    "joined_workdir",
+    "set_variable",
+    "with_shell",
+]
+
+ConfigInstruction: TypeAlias = (
+    Cmd | Entrypoint | Env | Expose | Healthcheck | Label | Shell | Stopsignal | User | Volume
+)
+"""Instructions that change nothing but the config."""
+
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_DEFAULT_SHELL = ("/bin/sh", "-c")
+
+
+def with_shell(config: ContainerConfig, command: str) -> tuple[str, ...]:
+    """The arguments that run a command line in the image's shell."""
+    return (*(config.shell or _DEFAULT_SHELL), command)
+
+
+def set_variable(env: tuple[str, ...], name: str, value: str) -> tuple[str, ...]:
+    """The environment with a variable set, where it was or at the end."""
+    prefix = name + "="
+    entry = prefix + value
+    if any(old.startswith(prefix) for old in env):
+        return tuple(entry if old.startswith(prefix) else old for old in env)
+    return (*env, entry)
+
+
+def joined_workdir(current: str, path: str) -> str:
+    """The working directory that `WORKDIR path` sets: absolute, without `.` and `..`."""
+    parts: list[str] = []
+    for part in (path if path.startswith("/") else f"{current}/{path}").split("/"):
+        if part == "..":
+            del parts[-1:]
+        elif part not in ("", "."):
+            parts.append(part)
+    return "/" + "/".join(parts)
+
+
+def go_quoted_list(words: tuple[str, ...]) -> str:
+    """Words as Go's `%q` prints a list: `["a" "b"]`."""
+    return "[" + " ".join(_go_quoted(word) for word in words) + "]"
+
+
+def _go_quoted(text: str) -> str:
+    short = {"\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v"}
+    short |= {'"': '\\"', "\\": "\\\\"}
+    out = []
+    for character in text:
+        code = ord(character)
+        if character in short:
+            out.append(short[character])
+        elif 0xDC80 <= code <= 0xDCFF:
+            out.append(f"\\x{code - 0xDC00:02x}")
+        elif code < 0x20 or code == 0x7F:
+            out.append(f"\\x{code:02x}")
+        elif character.isprintable():
+            out.append(character)
+        else:
+            out.append(f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}")
+    return '"' + "".join(out) + '"'
+
+
+def apply_effect(
+    config: ContainerConfig, instruction: ConfigInstruction, *, cmd_is_set: bool
+) -> tuple[ContainerConfig, str]:
+    """The config after the instruction, and its history text.
+
+    `cmd_is_set` says whether this stage has a CMD already: ENTRYPOINT drops one that was inherited.
+
+    Raises:
+        DockerfileError: a port, signal or volume is none.
+    """
+    match instruction:
+        case Env():
+            env = config.env
+            for pair in instruction.pairs:
+                env = set_variable(env, pair.name.text, pair.value.text)
+            text = " ".join(_pair_text(p.name.text, p.value.text) for p in instruction.pairs)
+            return replace(config, env=env), f"ENV {text}"
+        case Label():
+            labels = {**config.labels, **{p.name.text: p.value.text for p in instruction.pairs}}
+            text = " ".join(_pair_text(p.name.text, p.value.text) for p in instruction.pairs)
+            return replace(config, labels=labels), f"LABEL {text}"
+        case User():
+            return replace(config, user=instruction.user.text), f"USER {instruction.user.text}"
+        case Cmd():
+            args = _command(config, instruction)
+            return replace(config, cmd=args, args_escaped=True), f"CMD {go_quoted_list(args)}"
+        case Entrypoint():
+            args = _command(config, instruction)
+            cmd = config.cmd if cmd_is_set else None
+            return replace(config, entrypoint=args, cmd=cmd), f"ENTRYPOINT {go_quoted_list(args)}"
+        case Shell():
+            return replace(config, shell=instruction.arguments), f"SHELL {_go_list(instruction.arguments)}"
+        case Expose():
+            ports = [port for word in instruction.ports for port in _ports(word)]
+            exposed = tuple(sorted({*config.exposed_ports, *ports}))
+            return replace(config, exposed_ports=exposed), f"EXPOSE {_go_list(ports)}"
+        case Volume():
+            paths = [_volume(word) for word in instruction.paths]
+            volumes = tuple(sorted({*config.volumes, *paths}))
+            return replace(config, volumes=volumes), f"VOLUME {_go_list(paths)}"
+        case Stopsignal():
+            return replace(config, stop_signal=_signal(instruction.signal)), f"STOPSIGNAL {instruction.signal.text}"
+        case Healthcheck():
+            return replace(config, healthcheck=_healthcheck(instruction)), _healthcheck_text(instruction)
+
+
+def _pair_text(name: str, value: str) -> str:
+    return f"{name}={value}"
+
+
+def _go_list(words: tuple[str, ...] | list[str]) -> str:
+    return "[" + " ".join(words) + "]"
+
+
+def _command(config: ContainerConfig, instruction: Cmd | Entrypoint) -> tuple[str, ...]:
+    if instruction.form == "exec":
+        return instruction.arguments
+    return with_shell(config, " ".join(instruction.arguments))
+
+
+def _port_range(text: str, word: Word, what: str) -> range:
+    first, dash, last = text.partition("-")
+    numbers = (first, last) if dash else (first, first)
+    if not all(n.isascii() and n.isdigit() and int(n) < 65536 for n in numbers) or int(numbers[1]) < int(numbers[0]):
+        raise DockerfileError(
+            f"invalid {what}: {text}",
+            hint="a port is a number up to 65535, or a range such as 7000-7010",
+            location=word.location,
+        )
+    return range(int(numbers[0]), int(numbers[1]) + 1)
+
+
+def _ports(word: Word) -> list[str]:
+    """`port[-port][/protocol]`; an address and host port before it are read and dropped, as docker does."""
+    address, _, rest = word.text.rpartition(":")
+    address, _, host_port = address.rpartition(":") if address else ("", "", "")
+    port, slash, protocol = rest.partition("/")
+    protocol = protocol.lower() or "tcp"
+    if not port:
+        raise DockerfileError(
+            f"no port specified: {word.text}", hint="write EXPOSE 80 or EXPOSE 80/udp", location=word.location
+        )
+    if protocol not in ("tcp", "udp", "sctp"):
+        raise DockerfileError(
+            f"invalid proto: {protocol}", hint="the protocols are tcp, udp and sctp", location=word.location
+        )
+    if address:
+        try:
+            ipaddress.ip_address(address.removeprefix("[").removesuffix("]"))
+        except ValueError:
+            raise DockerfileError(
+                f"invalid IP address: {address}", hint="EXPOSE needs the container's port alone", location=word.location
+            ) from None
+    ports = _port_range(port, word, "containerPort")
+    if host_port:
+        published = _port_range(host_port, word, "hostPort")
+        if len(published) != len(ports) and len(ports) != 1:
+            raise DockerfileError(
+                f"invalid ranges specified for container and host Ports: {port} and {host_port}",
+                hint="EXPOSE needs the container's port alone",
+                location=word.location,
+            )
+    return [f"{number}/{protocol}" for number in ports]
+
+
+def _volume(word: Word) -> str:
+    if not word.text:
+        raise DockerfileError("VOLUME specified can not be an empty string", location=word.location)
+    return word.text
+
+
+_SIGNALS = (
+    frozenset(
+        [
+            "ABRT",
+            "ALRM",
+            "BUS",
+            "CHLD",
+            "CLD",
+            "CONT",
+            "FPE",
+            "HUP",
+            "ILL",
+            "INT",
+            "IO",
+            "IOT",
+            "KILL",
+            "PIPE",
+            "POLL",
+            "PROF",
+            "PWR",
+            "QUIT",
+            "SEGV",
+            "STKFLT",
+            "STOP",
+            "SYS",
+            "TERM",
+            "TRAP",
+            "TSTP",
+            "TTIN",
+            "TTOU",
+            "URG",
+            "USR1",
+            "USR2",
+            "VTALRM",
+            "WINCH",
+            "XCPU",
+            "XFSZ",
+            "RTMIN",
+            "RTMAX",
+        ]
+    )
+    | {f"RTMIN+{n}" for n in range(1, 16)}
+    | {f"RTMAX-{n}" for n in range(1, 15)}
+)
+
+
+def _signal(word: Word) -> str:
+    text = word.text
+    name = text.upper().removeprefix("SIG")
+    known = 0 < int(text) <= 64 if re.fullmatch(r"[0-9]{1,3}", text) else name in _SIGNALS
+    if not known:
+        raise DockerfileError(
+            f'invalid signal: "{text}"', hint="name it as in SIGTERM, or give its number", location=word.location
+        )
+    return text
+
+
+def _healthcheck(instruction: Healthcheck) -> ConfigHealthcheck:
+    return ConfigHealthcheck(
+        test=instruction.test,
+        interval=instruction.interval,
+        timeout=instruction.timeout,
+        start_period=instruction.start_period,
+        start_interval=instruction.start_interval,
+        retries=instruction.retries,
+    )
+
+
+def _healthcheck_text(h: Healthcheck) -> str:
+    durations = " ".join(
+        f"{name}:{_go_duration(value)}"
+        for name, value in (
+            ("Interval", h.interval),
+            ("Timeout", h.timeout),
+            ("StartPeriod", h.start_period),
+            ("StartInterval", h.start_interval),
+        )
+    )
+    return f"HEALTHCHECK {{Test:{_go_list(h.test)} {durations} Retries:{h.retries}}}"
+
+
+def _go_duration(nanoseconds: int) -> str:
+    """A duration as Go prints it: `1m30s`, `1.5s`, `20ms`, `0s`."""
+    if nanoseconds == 0:
+        return "0s"
+    if nanoseconds < 1_000_000_000:
+        for unit, size in (("ms", 1_000_000), ("µs", 1_000), ("ns", 1)):
+            if nanoseconds >= size:
+                return f"{nanoseconds / size:.9g}{unit}"
+    seconds, rest = divmod(nanoseconds, 1_000_000_000)
+    minutes, seconds = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    fraction = f".{rest:09d}".rstrip("0") if rest else ""
+    text = f"{seconds}{fraction}s"
+    if hours:
+        return f"{hours}h{minutes}m{text}"
+    return f"{minutes}m{text}" if minutes else text

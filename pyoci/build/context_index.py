@@ -1,0 +1,73 @@
+"""Remembers the digests of a context's files, so that an unchanged context is walked but not read.
+
+As git's index does: a file whose size, times and inode are as they were has the digest that it had. A file that changed
+so shortly before it was read that its times could not tell a second change ("racy") is not remembered.
+"""
+
+from __future__ import annotations
+
+import marshal
+import os
+from contextlib import suppress
+from typing import TypeAlias
+
+from pyoci.digest import Digest, digest_hex, sha256_digest
+from pyoci.errors import ContentError
+from pyoci.store import Store
+
+__all__ = ["ContextIndex", "FileStamp"]
+
+FileStamp: TypeAlias = "tuple[int, int, int, int]"
+"""Size in bytes, modification and change time in nanoseconds, inode."""
+
+_VERSION = 1
+_RACY_NANOSECONDS = 50_000_000
+
+
+class ContextIndex:
+    """The index of one directory. Not thread-safe by itself: a dict is, for what it does."""
+
+    def __init__(self, store: Store, directory: str) -> None:
+        """The index of `directory` (a real path), as it was saved last; empty when there is none or it is damaged."""
+        self._store = store
+        self._name = f"context-{digest_hex(sha256_digest(os.fsencode(directory)))[:32]}"
+        self._known: dict[str, tuple[FileStamp, str]] = {}
+        self._seen: dict[str, tuple[FileStamp, str]] = {}
+        self._changed = False
+        self._started = self._stamp()
+        raw = store.read_file("indexes", self._name)
+        if raw is not None:
+            with suppress(ValueError, EOFError, TypeError):
+                version, known = marshal.loads(raw)
+                if version == _VERSION and isinstance(known, dict):
+                    self._known = known
+
+    def _stamp(self) -> int:
+        """Now, in nanoseconds, by the clock that stamps files."""
+        path = self._store.temporary_path("stamp")
+        with suppress(OSError):
+            path.touch()
+            now = path.stat().st_mtime_ns
+            path.unlink()
+            return now
+        return 0
+
+    def get(self, path: str, stamp: FileStamp) -> Digest | None:
+        """The digest of the file's bytes if it is unchanged since it was last read."""
+        entry = self._known.get(path)
+        if entry is None or entry[0] != stamp:
+            return None
+        self._seen[path] = entry
+        return Digest("sha256:" + entry[1])
+
+    def put(self, path: str, stamp: FileStamp, digest: Digest) -> None:
+        """Remembers what was read. `stamp` is from before the reading began."""
+        if max(stamp[1], stamp[2]) < self._started - _RACY_NANOSECONDS:
+            self._seen[path] = (stamp, digest_hex(digest))
+            self._changed = True
+
+    def save(self) -> None:
+        """Writes what was seen, if anything is new. A full disk here is no error: the index only saves time."""
+        if self._changed:
+            with suppress(ContentError):
+                self._store.write_file("indexes", self._name, marshal.dumps((_VERSION, {**self._known, **self._seen})))

@@ -1,0 +1,136 @@
+"""COPY and ADD to a step: where the sources come from, where they go, what history says."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pyoci.build.config_effects import joined_workdir
+from pyoci.build.graph import VertexID, vertex
+from pyoci.build.steps import ContextStep, CopySource, CopyStep, InlineFile
+from pyoci.dockerfile.chmod import parse_chmod
+from pyoci.dockerfile.expand import expand, expand_heredoc
+from pyoci.dockerfile.instructions import Add, Copy
+from pyoci.dockerfile.words import Word
+from pyoci.errors import DockerfileError, located
+
+if TYPE_CHECKING:
+    from pyoci.build.stage_plan import StagePlanner
+
+__all__ = ["plan_copy"]
+
+_MAIN_CONTEXT = "."
+
+
+def plan_copy(planner: StagePlanner, instruction: Copy | Add) -> None:
+    """Adds the step and history of a COPY or ADD whose variables are expanded.
+
+    Raises:
+        DockerfileError: located.
+    """
+    chmod = _text(instruction.chmod)
+    if instruction.chmod is not None and chmod:
+        with located(instruction.chmod.location):
+            parse_chmod(chmod)
+    inputs: list[VertexID] = []
+    sources = []
+    for word in instruction.sources:
+        if isinstance(instruction, Add):
+            added = _add_source(planner, instruction, word)
+        else:
+            added = _copy_source(planner, instruction)
+        if added not in inputs:
+            inputs.append(added)
+        sources.append(CopySource(1 + inputs.index(added), word.text, pattern=True, unpack=_unpacks(instruction)))
+    step = CopyStep(
+        sources=tuple(sources),
+        destination=absolute_destination(planner.config.working_dir or "/", instruction.destination.text),
+        inline=tuple(_inline(planner, instruction)),
+        chown=_text(instruction.chown),
+        chmod=chmod,
+        link=instruction.link and not chmod,
+        parents=isinstance(instruction, Copy) and instruction.parents,
+        excludes=tuple(word.text for word in instruction.exclude),
+        epoch=planner.options.epoch,
+    )
+    planner.add_step(step, tuple(inputs), instruction, _title(instruction))
+    planner.add_history(_history(instruction, chmod) + " # buildkit", has_layer=True)
+
+
+def _text(word: Word | None) -> str:
+    return word.text if word is not None else ""
+
+
+def absolute_destination(workdir: str, text: str) -> str:
+    """The destination from the root, with its trailing slash if it says that it is a directory."""
+    is_directory = text in ("", ".") or text.endswith(("/", "/."))
+    path = joined_workdir(workdir, text)
+    return path + "/" if is_directory and path != "/" else path
+
+
+def _unpacks(instruction: Copy | Add) -> bool:
+    return isinstance(instruction, Add) and instruction.unpack is not False
+
+
+def _copy_source(planner: StagePlanner, instruction: Copy) -> VertexID:
+    if instruction.from_ is None:
+        return planner.stages.add(vertex(ContextStep(_MAIN_CONTEXT)))
+    word = instruction.from_
+    name = expand(word.text, planner.stages.scope.get, planner.escape, location=word.location)
+    if not name:
+        raise DockerfileError(
+            f"--from={word.text} is empty once its variables are expanded",
+            hint="only arguments declared before the first FROM count here; give a default, or pass --build-arg",
+            location=word.location,
+        )
+    return planner.stages.source(name, planner.stage, word.location, planner.platform).vertex
+
+
+def _add_source(planner: StagePlanner, instruction: Add, word: Word) -> VertexID:
+    if word.text.startswith(("http://", "https://", "git@", "git://", "ssh://")):
+        raise DockerfileError(
+            "ADD of a URL is not supported yet",
+            hint="fetch it in a RUN, or put it into the context",
+            location=word.location,
+        )
+    if instruction.checksum is not None:
+        raise DockerfileError(
+            "checksum requires HTTP(S) or Git sources",
+            hint="leave --checksum out",
+            location=instruction.checksum.location,
+        )
+    return planner.stages.add(vertex(ContextStep(_MAIN_CONTEXT)))
+
+
+def _inline(planner: StagePlanner, instruction: Copy | Add) -> list[InlineFile]:
+    files = []
+    for heredoc in instruction.heredocs:
+        content = heredoc.text
+        if heredoc.expand:
+            content = expand_heredoc(content, planner.lookup, location=heredoc.location or instruction.location).text
+        files.append(InlineFile(heredoc.name, content))
+    return files
+
+
+def _words(instruction: Copy | Add) -> str:
+    parts = [word.text for word in instruction.sources]
+    parts.extend(f"<<{heredoc.name}" for heredoc in instruction.heredocs)
+    return " ".join([*parts, instruction.destination.text])
+
+
+def _title(instruction: Copy | Add) -> str:
+    keyword = "ADD" if isinstance(instruction, Add) else "COPY"
+    flags = [f"--from={instruction.from_.text}"] if isinstance(instruction, Copy) and instruction.from_ else []
+    flags += [f"--chown={instruction.chown.text}"] if instruction.chown else []
+    flags += [f"--chmod={instruction.chmod.text}"] if instruction.chmod else []
+    return " ".join([keyword, *flags, _words(instruction)])
+
+
+def _history(instruction: Copy | Add, chmod: str) -> str:
+    parts = ["ADD" if isinstance(instruction, Add) else "COPY"]
+    if isinstance(instruction, Copy) and instruction.parents:
+        parts.append("--parents")
+    if instruction.chown is not None and instruction.chown.text:
+        parts.append(f"--chown={instruction.chown.text}")
+    if chmod:
+        parts.append(f"--chmod={chmod}")
+    return " ".join([*parts, _words(instruction)])

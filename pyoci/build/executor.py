@@ -1,0 +1,180 @@
+"""From a step to the operation that carries it out (DESIGN D8): the one `match` over kinds of steps.
+
+Holds what operations work with and what one build remembers: contexts as they are listed once, selections as they are made
+once, since the key and the copy ask for the same.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import assert_never
+
+from pyoci.build.cache import Own
+from pyoci.build.cache_key import structural_digest
+from pyoci.build.files import FileView
+from pyoci.build.filesystem import SCRATCH, Filesystem, Result, SourceFiles
+from pyoci.build.graph import Graph, Vertex, VertexID
+from pyoci.build.layers import write_changes
+from pyoci.build.operations.add import place_archive
+from pyoci.build.operations.copy import Destination, ModeRule, Placement, place_inline, place_selection
+from pyoci.build.operations.run import RunServices, run_command
+from pyoci.build.operations.selection import Selection, select, selection_digest
+from pyoci.build.operations.users import chown_ids
+from pyoci.build.operations.workdir import make_workdir
+from pyoci.build.steps import (
+    BindMountStep,
+    CacheMountStep,
+    ContextStep,
+    CopySource,
+    CopyStep,
+    GitStep,
+    HttpStep,
+    ImageStep,
+    RunStep,
+    WorkdirStep,
+)
+from pyoci.digest import Digest
+from pyoci.dockerfile.chmod import parse_chmod
+from pyoci.errors import BuildError, located
+from pyoci.image.image import Layer
+from pyoci.layer.tree import Tree
+from pyoci.progress import Reporter
+
+__all__ = ["StepExecutor"]
+
+
+@dataclass(slots=True)
+class StepExecutor:
+    """Implements the solver's `Executor` for one build."""
+
+    services: RunServices
+    contexts: Mapping[str, FileView]
+    """By name; `.` is the build context."""
+    reporter: Reporter
+    _selections: dict[tuple[VertexID, int], list[Selection]] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def source(self, vertex: Vertex) -> Result:
+        step = vertex.step
+        match step:
+            case ImageStep():
+                filesystem = SCRATCH
+                for layer in step.layers:
+                    filesystem = filesystem.plus(layer)
+                return filesystem
+            case ContextStep():
+                return SourceFiles(self.contexts[step.name], None)
+            case HttpStep() | GitStep():
+                raise BuildError("sources from the network are not supported yet")
+            case _:
+                raise AssertionError(f"{type(step).__name__} is no source")
+
+    def check_contexts(self, graph: Graph) -> None:
+        """Selects what every COPY and ADD takes from contexts, so that a missing file is known before anything runs.
+
+        Raises:
+            BuildError: located at the source.
+        """
+        for vertex in graph.vertices.values():
+            if isinstance(vertex.step, CopyStep):
+                for number, source in enumerate(vertex.step.sources):
+                    origin = graph.vertices[vertex.inputs[source.input]].step
+                    if isinstance(origin, ContextStep):
+                        with located(vertex.location):
+                            self._select(vertex, number, self.contexts[origin.name])
+
+    def _select(self, vertex: Vertex, number: int, files: FileView) -> list[Selection]:
+        step = vertex.step
+        assert isinstance(step, CopyStep)
+        key = (vertex.id, number)
+        with self._lock:
+            known = self._selections.get(key)
+        if known is None:
+            location = vertex.word_locations[number] if number < len(vertex.word_locations) else None
+            with located(location):
+                known = select(step, step.sources[number], files)
+            with self._lock:
+                self._selections[key] = known
+        return known
+
+    def _files(self, source: Result) -> FileView:
+        return source.files if isinstance(source, SourceFiles) else self.services.trees.of(source)
+
+    def read_digest(self, vertex: Vertex, position: int, source: Result) -> Digest:
+        step = vertex.step
+        match step:
+            case CopyStep():
+                files = self._files(source)
+                chosen: list[Selection] = []
+                for number, argument in enumerate(step.sources):
+                    if argument.input == position:
+                        chosen.extend(self._select(vertex, number, files))
+                return selection_digest(chosen, files)
+            case RunStep():
+                return self._mount_digest(step, position, source)
+            case _:
+                return structural_digest(source.result_id)
+
+    def _mount_digest(self, step: RunStep, position: int, source: Result) -> Digest:
+        """Of what the mounts of a RUN show of an input: one directory by content, the whole by its identity."""
+        shown = sorted(
+            {m.source for m in step.mounts if isinstance(m, BindMountStep | CacheMountStep) and m.input == position}
+        )
+        if "" in shown or source.result_id is None:
+            return structural_digest(source.result_id)
+        files = self._files(source)
+        probe = CopyStep((), "/")
+        digests = [selection_digest(select(probe, CopySource(position, p, pattern=False), files), files) for p in shown]
+        return structural_digest(digests)
+
+    def execute(self, vertex: Vertex, inputs: tuple[Result, ...]) -> Own:
+        step = vertex.step
+        parent = inputs[0]
+        assert isinstance(parent, Filesystem)
+        match step:
+            case RunStep():
+                output = self._output(vertex)
+                return run_command(step, inputs, self.services, output)
+            case CopyStep():
+                return self._copy(vertex, step, parent, inputs)
+            case WorkdirStep():
+                return self._layer(make_workdir(step, self.services.trees.of(parent)), step.epoch)
+            case ImageStep() | ContextStep() | HttpStep() | GitStep():
+                raise AssertionError(f"{type(step).__name__} has no file system below it")
+            case _:
+                assert_never(step)
+
+    def _output(self, vertex: Vertex) -> Callable[[bytes], None]:
+        return lambda data: self.reporter.step_output(vertex.id, data)
+
+    def _copy(self, vertex: Vertex, step: CopyStep, parent: Filesystem, inputs: tuple[Result, ...]) -> Layer:
+        tree = Tree() if step.link else self.services.trees.of(parent)
+        owners = self.services.trees.of(parent) if step.chown and not step.link else tree
+        placement = Placement(
+            chown_ids(owners, step.chown) if step.chown else None,
+            _mode_rule(step.chmod) if step.chmod else None,
+            step.epoch,
+        )
+        to = Destination(tree)
+        spool = self.services.store.root / "tmp"
+        for number, source in enumerate(step.sources):
+            files = self._files(inputs[source.input])
+            for selection in self._select(vertex, number, files):
+                if source.unpack and place_archive(selection, files, step, to, placement, spool):
+                    continue
+                place_selection(selection, files, step, to, placement)
+        for file in step.inline:
+            place_inline(file, step, to, placement)
+        return self._layer(to, step.epoch)
+
+    def _layer(self, to: Destination, epoch: int) -> Layer:
+        store = self.services.store
+        with to.opened(store.root / "tmp") as open_content:
+            return write_changes(to.changes(), open_content, store, epoch=epoch)
+
+
+def _mode_rule(chmod: str) -> ModeRule:
+    change = parse_chmod(chmod)
+    return lambda mode, is_directory: change.apply(mode, is_directory=is_directory)

@@ -1,0 +1,46 @@
+"""What a vertex gives: a stack of layers and kept changes, or a tree of files that is in no image yet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from pyoci.build.cache_key import structural_digest
+from pyoci.build.files import FileView
+from pyoci.image.image import Layer
+from pyoci.snapshot.protocols import SnapshotID, Stacked
+
+__all__ = ["SCRATCH", "Filesystem", "Result", "SourceFiles"]
+
+
+@dataclass(frozen=True, slots=True)
+class Filesystem:
+    """Layers and, where a RUN changed something, its kept upper directories; lowest first.
+
+    `result_id` names the result itself, so that an unchanged result upstream stops the rebuild downstream: equal IDs mean
+    equal files. A layer's is made from its diff ID; a snapshot's is its own, since its bytes were never hashed.
+    """
+
+    stack: tuple[Stacked, ...]
+    result_id: str
+
+    def plus(self, own: Layer | SnapshotID) -> Filesystem:
+        """This file system with one more element on top."""
+        mark = own.diff_id if isinstance(own, Layer) else own
+        return Filesystem((*self.stack, own), structural_digest(["result", self.result_id, mark]))
+
+
+SCRATCH = Filesystem((), structural_digest(["scratch"]))
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFiles:
+    """Files of a context, a URL or a repository: read by COPY, ADD and bind mounts, in no image as they are."""
+
+    files: FileView
+    result_id: str | None
+    """None where only content can tell two states apart."""
+    from_archive: bool = False
+
+
+Result: TypeAlias = Filesystem | SourceFiles

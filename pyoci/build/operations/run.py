@@ -1,0 +1,124 @@
+"""RUN: a root file system, a process in the sandbox, and what it changed.
+
+The only operation that unpacks layers. What changed stays an upper directory (DESIGN D13).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from pyoci.build.filesystem import Filesystem, Result
+from pyoci.build.operations.mounts import prepared_mounts
+from pyoci.build.operations.users import run_account
+from pyoci.build.secrets import Secrets
+from pyoci.build.steps import RunStep
+from pyoci.build.trees import Trees
+from pyoci.errors import CommandFailed
+from pyoci.sandbox.protocols import Captured, Process, Sandbox
+from pyoci.snapshot.protocols import SnapshotID, Snapshotter
+from pyoci.store import Store
+
+__all__ = ["RunServices", "run_command"]
+
+_TAIL_LINES = 20
+_LINE_LIMIT = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class RunServices:
+    """What RUN works with."""
+
+    store: Store
+    trees: Trees
+    snapshotter: Snapshotter
+    sandbox: Callable[[], Sandbox]
+    """Made when the first RUN really executes."""
+    secrets: Secrets
+    cancelled: threading.Event
+    proxy_env: tuple[str, ...] = ()
+    timeout_seconds: float | None = None
+
+
+@dataclass(slots=True)
+class _Tail:
+    """The last lines of an output."""
+
+    lines: deque[bytes] = field(default_factory=lambda: deque(maxlen=_TAIL_LINES))
+    open_line: bytes = b""
+
+    def add(self, data: bytes) -> None:
+        *lines, rest = (self.open_line + data).split(b"\n")
+        self.lines.extend(line[:_LINE_LIMIT] for line in lines)
+        self.open_line = rest[:_LINE_LIMIT]
+
+    def text(self) -> list[str]:
+        lines = [*self.lines, *([self.open_line] if self.open_line else [])]
+        return [line.rstrip(b"\r").decode("utf-8", "replace") for line in lines]
+
+
+def run_command(
+    step: RunStep, inputs: Sequence[Result], services: RunServices, output: Callable[[bytes], None]
+) -> SnapshotID:
+    """Runs the step and keeps what it changed.
+
+    Raises:
+        CommandFailed: it exited with another status than 0; nothing is kept.
+        SandboxError, Cancelled, BuildError, ContentError, LayerError.
+    """
+    parent = inputs[0]
+    assert isinstance(parent, Filesystem)
+    account = run_account(services.trees.of(parent), step.user)
+    tail = _Tail()
+
+    def both(data: bytes) -> None:
+        tail.add(data)
+        output(data)
+
+    sandbox = services.sandbox()
+    with (
+        prepared_mounts(
+            step, inputs, snapshotter=services.snapshotter, store=services.store, secrets=services.secrets
+        ) as prepared,
+        services.snapshotter.checkout(parent.stack) as rootfs,
+    ):
+        env = (*services.proxy_env, *step.env, *prepared.env)
+        if not any(entry.startswith("HOME=") for entry in env):
+            env = (*env, f"HOME={account.home}")
+        process = Process(
+            args=step.args,
+            env=env,
+            cwd=step.cwd,
+            uid=account.uid,
+            gid=account.gid,
+            groups=account.groups,
+            hostname=step.hostname,
+            insecure=step.insecure,
+        )
+        status = sandbox.run(
+            process,
+            rootfs.root,
+            prepared.mounts,
+            network=step.network,
+            stdio=Captured(both),
+            cancelled=services.cancelled,
+            timeout_seconds=services.timeout_seconds,
+        )
+        if status != 0:
+            raise CommandFailed(
+                f'process "{" ".join(step.args)}" did not complete successfully: exit code: {status}',
+                status=status,
+                output_tail=tail.text(),
+                hint=_HINTS.get(status),
+            )
+        snapshot, _ = rootfs.keep()
+        return snapshot
+
+
+_HINTS = {
+    126: "the file exists but cannot be executed: check its mode and, for a script, its first line",
+    127: "the command was not found: check its spelling, PATH, and whether the base image has it",
+    137: "it was killed: by the step's time limit, or by the kernel for lack of memory",
+}

@@ -1,0 +1,115 @@
+"""Users and groups as an image knows them: `/etc/passwd` and `/etc/group` read from its tree, never from this machine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pyoci.build.files import FileView, read_content
+from pyoci.errors import BuildError
+
+__all__ = ["Account", "chown_ids", "run_account"]
+
+_FILE_LIMIT = 4 * 1024 * 1024
+_ID_LIMIT = 2**32 - 2
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Who a process is."""
+
+    uid: int
+    gid: int
+    groups: tuple[int, ...]
+    """Supplementary groups."""
+    home: str
+
+
+def _table(files: FileView, path: str, columns: int) -> list[list[str]]:
+    """Lines of a colon-separated file, padded to a number of columns; none if there is no such file."""
+    entry = files.lookup_nofollow(files.resolve(path))
+    if entry is None or entry.type != "file":
+        return []
+    text = read_content(files.open_content(entry), limit=_FILE_LIMIT).decode("utf-8", "surrogateescape")
+    rows = []
+    for line in text.splitlines():
+        if line.strip() and not line.startswith("#"):
+            row = line.split(":")
+            rows.append(row + [""] * (columns - len(row)))
+    return rows
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 12 and int(text) <= _ID_LIMIT else None
+
+
+def _user(files: FileView, name: str) -> list[str] | None:
+    return next((row for row in _table(files, "etc/passwd", 7) if row[0] == name), None)
+
+
+def _group_id(files: FileView, name: str, flag: str) -> int:
+    number = _number(name)
+    if number is not None:
+        return number
+    for row in _table(files, "etc/group", 4):
+        found = _number(row[2])
+        if row[0] == name and found is not None:
+            return found
+    raise BuildError(
+        f'{flag}: group "{name}" is not in the image',
+        hint="add it with RUN addgroup, or give its number: names are looked up in the image's /etc/group",
+    )
+
+
+def _unknown_user(name: str, flag: str) -> BuildError:
+    return BuildError(
+        f'{flag}: user "{name}" is not in the image',
+        hint="add it with RUN adduser, or give its number: names are looked up in the image's /etc/passwd",
+    )
+
+
+def chown_ids(files: FileView, owner: str) -> tuple[int, int]:
+    """Uid and gid that `--chown=owner` means; without a group, a name brings its own and a number stands for both.
+
+    Raises:
+        BuildError: a name that the image does not know.
+    """
+    name, _, group = owner.partition(":")
+    uid = _number(name)
+    gid = uid
+    if uid is None:
+        row = _user(files, name)
+        uid, gid = (_number(row[2]), _number(row[3])) if row else (None, None)
+    if uid is None or gid is None:
+        raise _unknown_user(name, "--chown")
+    return uid, _group_id(files, group, "--chown") if group else gid
+
+
+def run_account(files: FileView, user: str) -> Account:
+    """The identity that `USER user` gives a process (runtime-spec config.md#user; docker's rules for names).
+
+    A number that is not in passwd keeps group 0; a name must be there. Naming a group drops the supplementary ones.
+
+    Raises:
+        BuildError: a name that the image does not know.
+    """
+    name, _, group = (user or "0").partition(":")
+    number = _number(name)
+    row = next(
+        (r for r in _table(files, "etc/passwd", 7) if r[0] == name or (number is not None and r[2] == name)), None
+    )
+    if row is None and number is None:
+        raise _unknown_user(name, "USER")
+    uid = _number(row[2]) if row else number
+    gid = _number(row[3]) if row else 0
+    if uid is None or gid is None:
+        raise BuildError(f'USER: the line of "{name}" in the image\'s /etc/passwd is malformed')
+    home = row[5] if row and row[5] else "/"
+    if group:
+        return Account(uid, _group_id(files, group, "USER"), (), home)
+    groups: list[int] = []
+    if row:
+        for line in _table(files, "etc/group", 4):
+            found = _number(line[2])
+            if found is not None and found != gid and row[0] in line[3].split(","):
+                groups.append(found)
+    return Account(uid, gid, tuple(groups), home)

@@ -1,0 +1,95 @@
+"""Dockerfile to plan: every variable expanded, every base a digest, config and history known (DESIGN D6).
+
+Pure but for what it asks its `Bases`. The plan is a graph of steps and the config of the target; carrying it out touches
+file systems alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from pyoci.build.graph import Graph, VertexID
+from pyoci.image.config import ContainerConfig, History
+from pyoci.image.image import Image
+from pyoci.location import Location
+from pyoci.platforms import Platform
+
+__all__ = ["Base", "Bases", "Plan", "PlanOptions", "PlannedRun"]
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """What a name in FROM, `COPY --from` or `--mount=from` stands for when it is no stage."""
+
+    title: str
+    """Fully qualified and pinned: `docker.io/library/alpine:3.20@sha256:…`."""
+    image: Image | None = None
+    context: str = ""
+    """Name of the context, if it is files and no image."""
+
+
+class Bases(Protocol):
+    """What planning asks of the outside: manifests and configs, never layers."""
+
+    def named(self, name: str, platform: Platform) -> Base | None:
+        """What `--build-context` gave for a name (a stage's, or an image's in any spelling); None if nothing."""
+
+    def image(self, name: str, platform: Platform) -> Base:
+        """The image that a reference means.
+
+        Raises:
+            UsageError, ContentError, RegistryError.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class PlanOptions:
+    """What a plan depends on besides the Dockerfile."""
+
+    target: str
+    platform: Platform
+    """Of the image to be made."""
+    explicit_platform: bool
+    """Whether the user asked for it; else a base of another platform decides."""
+    build_platform: Platform
+    build_args: Mapping[str, str]
+    epoch: int
+    """Seconds since 1970: the time of everything new."""
+    network: Literal["host", "none"] = "host"
+    hostname: str = "buildkitsandbox"
+    allow_insecure: bool = False
+    allow_host_network: bool = False
+    no_cache: bool = False
+    no_cache_stages: frozenset[str] = frozenset()
+    show_platform: bool = False
+    """Titles name the platform (several are built at once)."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedRun:
+    """A RUN and the platform that its commands are for, so that emulation is refused before anything runs."""
+
+    platform: Platform
+    location: Location
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One image to be made."""
+
+    graph: Graph
+    target: VertexID
+    """The vertex whose file system the image has."""
+    platform: Platform
+    config: ContainerConfig
+    author: str
+    base: Image | None
+    """The image at the bottom, whose history comes first; None over scratch."""
+    history: tuple[History, ...]
+    """Of what this Dockerfile adds: one entry per instruction, `empty_layer` where it adds no layer."""
+    runs: tuple[PlannedRun, ...]
+    locations: Mapping[str, Location]
+    """Where the config's parts come from: `entrypoint`, `cmd`, `user`, `from`, for whoever looks at the image."""
+    unused_args: tuple[str, ...] = ()

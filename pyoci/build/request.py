@@ -1,0 +1,81 @@
+"""What a user asks `pyoci build` for, as one frozen value. Names and meanings are `docker build`'s."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+__all__ = ["BuildRequest", "Output", "OutputType", "SecretSource", "SshSource"]
+
+OutputType = Literal["image", "registry", "oci", "docker", "local", "tar"]
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One `--output`: what to make of the image, and where."""
+
+    type: OutputType
+    destination: str = ""
+    """A path, or `-` for standard output; empty where the type needs none."""
+    attributes: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """What else was given: `name`, `push`, `tar`, `compression`, `annotation.…`."""
+
+
+@dataclass(frozen=True, slots=True)
+class SecretSource:
+    """One `--secret`: where its value comes from. The value itself is read when a step needs it."""
+
+    id: str
+    file: str = ""
+    env: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SshSource:
+    """One `--ssh`: an agent's socket."""
+
+    id: str
+    path: str = ""
+    """Empty means the agent of SSH_AUTH_SOCK."""
+
+
+@dataclass(frozen=True, slots=True)
+class BuildRequest:
+    """Everything that one build depends on, besides the Environment."""
+
+    context: str | Path = "."
+    """A directory, `-` for standard input, or a URL."""
+    file: str | Path = ""
+    """The Dockerfile: a path, or `-`; empty means `Dockerfile` in the context."""
+    stdin: bytes | None = field(default=None, repr=False)
+    """What standard input held, if the context or the Dockerfile is `-`."""
+    tags: tuple[str, ...] = ()
+    target: str = ""
+    platforms: tuple[str, ...] = ()
+    build_args: Mapping[str, str] = field(default_factory=dict, hash=False)
+    build_contexts: Mapping[str, str] = field(default_factory=dict, hash=False)
+    outputs: tuple[Output, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict, hash=False)
+    annotations: Mapping[str, str] = field(default_factory=dict, hash=False)
+    no_cache: bool = False
+    no_cache_filter: tuple[str, ...] = ()
+    """Stages that are built without the cache."""
+    pull: bool = False
+    network: Literal["default", "host", "none"] = "default"
+    secrets: tuple[SecretSource, ...] = ()
+    ssh: tuple[SshSource, ...] = ()
+    allow: frozenset[str] = frozenset()
+    """Entitlements: `security.insecure`, `network.host`."""
+    add_hosts: tuple[tuple[str, str], ...] = ()
+    """Name and address pairs for /etc/hosts of RUN."""
+    ulimits: Mapping[str, tuple[int, int]] = field(default_factory=dict, hash=False)
+    shm_size: int = 0
+    """Bytes of /dev/shm; 0 is the default of 64 MiB."""
+    step_timeout_seconds: float | None = None
+    preflight: Literal["error", "warn", "off"] = "warn"
+    isolation: str = ""
+    """A rung of the sandbox's ladder; empty chooses the best that works."""
+    jobs: int = 0
+    """Steps that run at once; 0 means one per processor, at least two."""

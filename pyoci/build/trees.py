@@ -1,0 +1,98 @@
+"""Trees of file systems: the merged metadata of a stack, read from indexes and never from an unpacked directory.
+
+A layer's index is made once per store, when the layer's tree is first needed; only then is a base layer downloaded.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import BinaryIO
+
+from pyoci.build.filesystem import Filesystem
+from pyoci.content import ContentSource
+from pyoci.digest import digest_hex
+from pyoci.errors import LayerError
+from pyoci.image import media_types
+from pyoci.image.image import Layer
+from pyoci.layer.entry import Change, Entry
+from pyoci.layer.index import IndexedLayer, LayerIndex, dump_index, index_layer, load_index
+from pyoci.layer.protocols import ChangeSet
+from pyoci.layer.tree import Tree
+from pyoci.snapshot.protocols import SnapshotID, Snapshotter, Stacked
+from pyoci.store import Store
+
+__all__ = ["SnapshotChanges", "Trees", "layer_size"]
+
+
+class SnapshotChanges:
+    """The kept changes of a RUN as a ChangeSet: bytes come from the upper directory."""
+
+    def __init__(self, snapshotter: Snapshotter, snapshot: SnapshotID) -> None:
+        self._snapshotter = snapshotter
+        self._snapshot = snapshot
+        self._changes = snapshotter.changes(snapshot)
+
+    @property
+    def changes(self) -> Sequence[Change]:
+        return self._changes
+
+    def open(self, entry: Entry) -> BinaryIO | int:
+        return self._snapshotter.open(self._snapshot, entry)
+
+
+class Trees:
+    """Makes and remembers trees for one process. May be used from several threads at once."""
+
+    def __init__(self, store: Store, content: ContentSource, snapshotter: Snapshotter) -> None:
+        self._store = store
+        self._content = content
+        self._snapshotter = snapshotter
+        self._lock = threading.Lock()
+        self._trees: dict[tuple[Stacked, ...], Tree] = {}
+
+    def of(self, filesystem: Filesystem) -> Tree:
+        """The merged tree of a file system.
+
+        Raises:
+            ContentError, LayerError, RegistryError: a layer cannot be had, or is not what its digests say.
+        """
+        return self.of_stack(filesystem.stack)
+
+    def of_stack(self, stack: tuple[Stacked, ...]) -> Tree:
+        """The merged tree of a stack, lowest first."""
+        with self._lock:
+            known = self._trees.get(stack)
+        if known is not None:
+            return known
+        tree = self.of_stack(stack[:-1]).with_changes(self.changes(stack[-1])) if stack else Tree()
+        with self._lock:
+            return self._trees.setdefault(stack, tree)
+
+    def changes(self, element: Stacked) -> ChangeSet:
+        """What one element of a stack adds."""
+        if isinstance(element, Layer):
+            return IndexedLayer(self._index(element), element, self._content.open)
+        return SnapshotChanges(self._snapshotter, element)
+
+    def _index(self, layer: Layer) -> LayerIndex:
+        name = digest_hex(layer.diff_id)
+        raw = self._store.read_file("indexes", name)
+        if raw is not None:
+            with suppress(LayerError):  # damaged or of an older version: made again below
+                return load_index(raw)
+        compression = media_types.layer_compression(layer.descriptor.media_type)
+        with self._content.open(layer.descriptor) as stream:
+            index = index_layer(stream, compression, diff_id=layer.diff_id)
+        self._store.write_file("indexes", name, dump_index(index))
+        return index
+
+
+def layer_size(layer: Layer, store: Store) -> int:
+    """Bytes of a layer's uncompressed tar where its index is there, else of its blob."""
+    raw = store.read_file("indexes", digest_hex(layer.diff_id))
+    if raw is not None:
+        with suppress(LayerError):
+            return load_index(raw).size
+    return layer.descriptor.size
