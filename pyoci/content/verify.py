@@ -20,7 +20,7 @@ T = TypeVar("T")
 class VerifyingReader(io.RawIOBase):
     """A stream of one descriptor's bytes that raises DigestMismatch instead of reporting a false end.
 
-    One byte past the promised size is tried, so that longer content is refused as well.
+    One byte past the promised size is tried, so that longer content is refused as well. Once refused, always refused.
     """
 
     def __init__(self, stream: BinaryIO, descriptor: Descriptor) -> None:
@@ -30,6 +30,7 @@ class VerifyingReader(io.RawIOBase):
         self._hash = new_hash(descriptor.digest)
         self._done = 0
         self._verified = False
+        self._failure: DigestMismatch | None = None
 
     @property
     def verified(self) -> bool:
@@ -40,10 +41,19 @@ class VerifyingReader(io.RawIOBase):
         return True
 
     def read(self, size: int | None = -1, /) -> bytes:
+        if self._failure is not None:
+            raise self._failure
         if size is None or size < 0:
             return self.readall()
         if size == 0:
             return b""
+        try:
+            return self._read(size)
+        except DigestMismatch as error:
+            self._failure = error
+            raise
+
+    def _read(self, size: int) -> bytes:
         wanted = self._descriptor
         data = self._stream.read(min(size, wanted.size - self._done + 1))
         self._done += len(data)

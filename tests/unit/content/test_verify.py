@@ -1,0 +1,113 @@
+"""Nothing that is read counts before the end was reached and proven."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from typing import BinaryIO, cast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pyoci.content.verify import DOCUMENT_LIMIT, VerifyingReader, read_document
+from pyoci.digest import Digest
+from pyoci.errors import DigestMismatch, InvalidDocument
+from tests.content_laws import descriptor_of
+
+DATA = b"0123456789"
+WANTED = descriptor_of(DATA)
+
+
+@pytest.mark.parametrize(
+    ("stream", "message"),
+    [
+        (b"", f"{WANTED.digest} ends after 0 of 10 bytes"),
+        (DATA[:-1], f"{WANTED.digest} ends after 9 of 10 bytes"),
+        (DATA + b"x", f"{WANTED.digest} is longer than the 10 bytes of its descriptor"),
+        (DATA * 1000, f"{WANTED.digest} is longer than the 10 bytes of its descriptor"),
+        (DATA[::-1], f"expected {WANTED.digest}, got {descriptor_of(DATA[::-1]).digest}"),
+    ],
+)
+@pytest.mark.parametrize("size", [-1, 1, 3, 10, 11, 4096])
+def test_other_content_is_told_and_its_last_piece_withheld(stream: bytes, message: str, size: int) -> None:
+    reader = VerifyingReader(io.BytesIO(stream), WANTED)
+    seen = bytearray()
+    with pytest.raises(DigestMismatch) as caught:
+        while piece := reader.read(size):
+            seen += piece
+    assert caught.value.message == message
+    assert len(seen) < len(DATA)
+    assert not reader.verified
+    with pytest.raises(DigestMismatch):
+        reader.read()
+
+
+@given(st.binary(max_size=64), st.lists(st.integers(-1, 9), max_size=12))
+def test_right_content_passes_however_it_is_read(data: bytes, sizes: list[int]) -> None:
+    reader = VerifyingReader(io.BytesIO(data), descriptor_of(data))
+    seen = b"".join(reader.read(size) for size in sizes) + reader.read()
+    assert seen == data
+    assert reader.verified
+    assert reader.read(5) == b""
+
+
+def test_the_end_is_proven_with_the_last_byte_and_not_one_read_later() -> None:
+    reader = VerifyingReader(io.BytesIO(DATA), WANTED)
+    assert reader.read(len(DATA)) == DATA
+    assert reader.verified
+
+
+def test_an_endless_stream_is_not_read_to_its_end() -> None:
+    class Endless(io.RawIOBase):
+        given = 0
+
+        def readable(self) -> bool:
+            return True
+
+        def read(self, size: int = -1, /) -> bytes:
+            assert size >= 0
+            self.given += size
+            return b"x" * size
+
+    endless = Endless()
+    with pytest.raises(DigestMismatch):
+        VerifyingReader(cast("BinaryIO", endless), WANTED).readall()
+    assert endless.given == WANTED.size + 1
+
+
+def test_it_works_below_a_buffer() -> None:
+    with io.BufferedReader(VerifyingReader(io.BytesIO(DATA), WANTED), 4) as stream:
+        assert stream.read(3) + stream.read() == DATA
+    with io.BufferedReader(VerifyingReader(io.BytesIO(b"x" * 10), WANTED), 4) as stream, pytest.raises(DigestMismatch):
+        stream.read()
+
+
+def test_closing_it_closes_what_it_reads() -> None:
+    stream = io.BytesIO(DATA)
+    VerifyingReader(stream, WANTED).close()
+    assert stream.closed
+
+
+def test_a_document_is_read_whole_and_its_stream_closed() -> None:
+    stream = io.BytesIO(DATA)
+    assert read_document(stream, WANTED) == DATA
+    assert stream.closed
+
+
+def test_a_document_that_is_promised_too_large_is_not_read() -> None:
+    stream = io.BytesIO(DATA)
+    with pytest.raises(InvalidDocument) as caught:
+        read_document(stream, replace(WANTED, size=DOCUMENT_LIMIT + 1))
+    assert caught.value.message == f"{WANTED.digest} is 4194305 bytes, more than the 4194304 that a document may have"
+    assert stream.closed
+
+
+def test_a_document_of_just_the_limit_is_read() -> None:
+    data = b" " * DOCUMENT_LIMIT
+    assert read_document(io.BytesIO(data), descriptor_of(data)) == data
+
+
+def test_a_document_that_lies_about_its_size_is_refused() -> None:
+    with pytest.raises(DigestMismatch):
+        read_document(io.BytesIO(b" " * (DOCUMENT_LIMIT + 1)), replace(WANTED, digest=Digest(WANTED.digest)))
