@@ -1,4 +1,4 @@
-"""What names in a Dockerfile stand for: images of the store or a registry, and what `--build-context` put in their place."""
+"""What names in a Dockerfile stand for: images of the store or a registry, or what `--build-context` gave instead."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from pathlib import Path
 
 from pyoci.api.services import Services
 from pyoci.build.plan import Base
-from pyoci.content.archive import open_archive
-from pyoci.content.layout import DirectoryLayout
 from pyoci.errors import ContentNotFound, UsageError
 from pyoci.image import Descriptor
 from pyoci.platforms import Platform
@@ -47,7 +45,7 @@ class NamedBases:
         if not path.is_dir():
             raise UsageError(
                 f'build context "{name}": {value} is not a directory',
-                hint="name a directory, docker-image://NAME, oci-layout://PATH:TAG, docker-archive:FILE or oci-archive:FILE",
+                hint="or write docker-image://NAME, oci-layout://PATH:TAG, docker-archive:FILE or oci-archive:FILE",
             )
         self.directories[_key(name)] = path
 
@@ -70,6 +68,8 @@ class NamedBases:
         return Base(resolved.title, resolved.image)
 
     def _layout(self, value: str) -> tuple[str, Descriptor]:
+        from pyoci.content.layout import DirectoryLayout
+
         rest, at, digest = value.removeprefix(_LAYOUT).partition("@")
         path, tag = rest, ""
         head, colon, last = rest.rpartition(":")
@@ -81,6 +81,8 @@ class NamedBases:
         return value, layout.find(wanted)
 
     def _archive(self, value: str) -> tuple[str, Descriptor]:
+        from pyoci.content.archive import open_archive
+
         _, _, rest = value.partition(":")
         path, name = rest, ""
         if not self._services.environment.path(rest).exists():

@@ -1,4 +1,4 @@
-"""Which programs this machine executes: its own, those of a narrower mode of its processor, and what binfmt_misc emulates."""
+"""Which programs this machine executes: its own, those of a narrower mode of its processor, and what is emulated."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ _QEMU = {
 
 
 def can_run(platform: Platform, here: Platform, binfmt: Path = _BINFMT) -> bool:
-    """Whether a RUN for `platform` can execute here. An emulator must be registered with the flag F: it is not in the root."""
+    """Whether a RUN for `platform` can execute here, by itself or by binfmt_misc.
+
+    An emulator must be registered with the flag F: it is not in the root file system of the RUN.
+    """
     if platform.os != here.os:
         return False
     if platform.architecture == here.architecture or platform.architecture in _NATIVE.get(here.architecture, ()):

@@ -11,10 +11,10 @@ from pyoci.build.context import DirectoryContext, IgnoreRules
 from pyoci.build.context_index import ContextIndex
 from pyoci.build.files import FileView
 from pyoci.build.request import BuildRequest
-from pyoci.build.trees import empty_tree
 from pyoci.dockerfile.parser import decode_source
-from pyoci.dockerfile.patterns import parse_ignore_file
+from pyoci.dockerfile.patterns import parse_dockerignore
 from pyoci.errors import UsageError
+from pyoci.layer.tree import Tree
 from pyoci.location import SourceFile
 
 __all__ = ["BuildInputs", "read_inputs"]
@@ -36,7 +36,7 @@ class BuildInputs:
 
     def contexts(self, named: Mapping[str, Path]) -> dict[str, FileView]:
         """Everything that COPY can read by name: `.` is the build context."""
-        views: dict[str, FileView] = {".": empty_tree()}
+        views: dict[str, FileView] = {".": Tree()}
         if self.directory is not None:
             views["."] = self._open(self.directory, self.ignore)
         for name, path in named.items():
@@ -117,4 +117,4 @@ def _ignore_file(path: Path) -> IgnoreRules | None:
         return None
     except OSError as error:
         raise UsageError(f"cannot read {path}: {_reason(error)}") from error
-    return parse_ignore_file(decode_source(str(path), raw))
+    return parse_dockerignore(raw)

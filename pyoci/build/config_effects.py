@@ -6,8 +6,6 @@ entry. Wording and rules are BuildKit's, so that `docker history` reads the same
 
 from __future__ import annotations
 
-import ipaddress
-import re
 from dataclasses import replace
 from typing import TypeAlias
 
@@ -23,6 +21,8 @@ from pyoci.dockerfile.instructions import (
     User,
     Volume,
 )
+from pyoci.dockerfile.ports import parse_port, port_names
+from pyoci.dockerfile.signals import is_signal
 from pyoci.dockerfile.words import Word
 from pyoci.errors import DockerfileError
 from pyoci.image.config import ContainerConfig
@@ -156,49 +156,13 @@ def _command(config: ContainerConfig, instruction: Cmd | Entrypoint) -> tuple[st
     return with_shell(config, " ".join(instruction.arguments))
 
 
-def _port_range(text: str, word: Word, what: str) -> range:
-    first, dash, last = text.partition("-")
-    numbers = (first, last) if dash else (first, first)
-    if not all(n.isascii() and n.isdigit() and int(n) < 65536 for n in numbers) or int(numbers[1]) < int(numbers[0]):
-        raise DockerfileError(
-            f"invalid {what}: {text}",
-            hint="a port is a number up to 65535, or a range such as 7000-7010",
-            location=word.location,
-        )
-    return range(int(numbers[0]), int(numbers[1]) + 1)
-
-
 def _ports(word: Word) -> list[str]:
-    """`port[-port][/protocol]`; an address and host port before it are read and dropped, as docker does."""
-    address, _, rest = word.text.rpartition(":")
-    address, _, host_port = address.rpartition(":") if address else ("", "", "")
-    port, slash, protocol = rest.partition("/")
-    protocol = protocol.lower() or "tcp"
-    if not port:
+    try:
+        return list(port_names([parse_port(word.text)]))
+    except ValueError as error:
         raise DockerfileError(
-            f"no port specified: {word.text}", hint="write EXPOSE 80 or EXPOSE 80/udp", location=word.location
-        )
-    if protocol not in ("tcp", "udp", "sctp"):
-        raise DockerfileError(
-            f"invalid proto: {protocol}", hint="the protocols are tcp, udp and sctp", location=word.location
-        )
-    if address:
-        try:
-            ipaddress.ip_address(address.removeprefix("[").removesuffix("]"))
-        except ValueError:
-            raise DockerfileError(
-                f"invalid IP address: {address}", hint="EXPOSE needs the container's port alone", location=word.location
-            ) from None
-    ports = _port_range(port, word, "containerPort")
-    if host_port:
-        published = _port_range(host_port, word, "hostPort")
-        if len(published) != len(ports) and len(ports) != 1:
-            raise DockerfileError(
-                f"invalid ranges specified for container and host Ports: {port} and {host_port}",
-                hint="EXPOSE needs the container's port alone",
-                location=word.location,
-            )
-    return [f"{number}/{protocol}" for number in ports]
+            f'invalid port "{word.text}": {error}', hint="write EXPOSE 80, 53/udp or 7000-7010", location=word.location
+        ) from None
 
 
 def _volume(word: Word) -> str:
@@ -207,61 +171,12 @@ def _volume(word: Word) -> str:
     return word.text
 
 
-_SIGNALS = (
-    frozenset(
-        [
-            "ABRT",
-            "ALRM",
-            "BUS",
-            "CHLD",
-            "CLD",
-            "CONT",
-            "FPE",
-            "HUP",
-            "ILL",
-            "INT",
-            "IO",
-            "IOT",
-            "KILL",
-            "PIPE",
-            "POLL",
-            "PROF",
-            "PWR",
-            "QUIT",
-            "SEGV",
-            "STKFLT",
-            "STOP",
-            "SYS",
-            "TERM",
-            "TRAP",
-            "TSTP",
-            "TTIN",
-            "TTOU",
-            "URG",
-            "USR1",
-            "USR2",
-            "VTALRM",
-            "WINCH",
-            "XCPU",
-            "XFSZ",
-            "RTMIN",
-            "RTMAX",
-        ]
-    )
-    | {f"RTMIN+{n}" for n in range(1, 16)}
-    | {f"RTMAX-{n}" for n in range(1, 15)}
-)
-
-
 def _signal(word: Word) -> str:
-    text = word.text
-    name = text.upper().removeprefix("SIG")
-    known = 0 < int(text) <= 64 if re.fullmatch(r"[0-9]{1,3}", text) else name in _SIGNALS
-    if not known:
+    if not is_signal(word.text):
         raise DockerfileError(
-            f'invalid signal: "{text}"', hint="name it as in SIGTERM, or give its number", location=word.location
+            f'invalid signal: "{word.text}"', hint="name it as in SIGTERM, or give its number", location=word.location
         )
-    return text
+    return word.text
 
 
 def _healthcheck(instruction: Healthcheck) -> ConfigHealthcheck:

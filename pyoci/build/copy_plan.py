@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from pyoci.build.config_effects import joined_workdir
 from pyoci.build.graph import VertexID, vertex
 from pyoci.build.steps import ContextStep, CopySource, CopyStep, InlineFile
-from pyoci.dockerfile.chmod import parse_chmod
-from pyoci.dockerfile.expand import expand, expand_heredoc
+from pyoci.dockerfile.chmod import parse_mode
+from pyoci.dockerfile.expand import expand
 from pyoci.dockerfile.instructions import Add, Copy
 from pyoci.dockerfile.words import Word
 from pyoci.errors import DockerfileError, located
@@ -30,7 +30,7 @@ def plan_copy(planner: StagePlanner, instruction: Copy | Add) -> None:
     chmod = _text(instruction.chmod)
     if instruction.chmod is not None and chmod:
         with located(instruction.chmod.location):
-            parse_chmod(chmod)
+            parse_mode(chmod)
     inputs: list[VertexID] = []
     sources = []
     for word in instruction.sources:
@@ -44,7 +44,7 @@ def plan_copy(planner: StagePlanner, instruction: Copy | Add) -> None:
     step = CopyStep(
         sources=tuple(sources),
         destination=absolute_destination(planner.config.working_dir or "/", instruction.destination.text),
-        inline=tuple(_inline(planner, instruction)),
+        inline=tuple(InlineFile(heredoc.name, heredoc.text) for heredoc in instruction.heredocs),
         chown=_text(instruction.chown),
         chmod=chmod,
         link=instruction.link and not chmod,
@@ -99,16 +99,6 @@ def _add_source(planner: StagePlanner, instruction: Add, word: Word) -> VertexID
             location=instruction.checksum.location,
         )
     return planner.stages.add(vertex(ContextStep(_MAIN_CONTEXT)))
-
-
-def _inline(planner: StagePlanner, instruction: Copy | Add) -> list[InlineFile]:
-    files = []
-    for heredoc in instruction.heredocs:
-        content = heredoc.text
-        if heredoc.expand:
-            content = expand_heredoc(content, planner.lookup, location=heredoc.location or instruction.location).text
-        files.append(InlineFile(heredoc.name, content))
-    return files
 
 
 def _words(instruction: Copy | Add) -> str:

@@ -18,7 +18,7 @@ from pyoci.build.filesystem import SCRATCH, Filesystem, Result, SourceFiles
 from pyoci.build.graph import Graph, Vertex, VertexID
 from pyoci.build.layers import write_changes
 from pyoci.build.operations.add import place_archive
-from pyoci.build.operations.copy import Destination, ModeRule, Placement, place_inline, place_selection
+from pyoci.build.operations.copy import Destination, Placement, place_inline, place_selection
 from pyoci.build.operations.run import RunServices, run_command
 from pyoci.build.operations.selection import Selection, select, selection_digest
 from pyoci.build.operations.users import chown_ids
@@ -36,7 +36,7 @@ from pyoci.build.steps import (
     WorkdirStep,
 )
 from pyoci.digest import Digest
-from pyoci.dockerfile.chmod import parse_chmod
+from pyoci.dockerfile.chmod import parse_mode
 from pyoci.errors import BuildError, located
 from pyoci.image.image import Layer
 from pyoci.layer.tree import Tree
@@ -154,7 +154,7 @@ class StepExecutor:
         owners = self.services.trees.of(parent) if step.chown and not step.link else tree
         placement = Placement(
             chown_ids(owners, step.chown) if step.chown else None,
-            _mode_rule(step.chmod) if step.chmod else None,
+            parse_mode(step.chmod) if step.chmod else None,
             step.epoch,
         )
         to = Destination(tree)
@@ -173,8 +173,3 @@ class StepExecutor:
         store = self.services.store
         with to.opened(store.root / "tmp") as open_content:
             return write_changes(to.changes(), open_content, store, epoch=epoch)
-
-
-def _mode_rule(chmod: str) -> ModeRule:
-    change = parse_chmod(chmod)
-    return lambda mode, is_directory: change.apply(mode, is_directory=is_directory)

@@ -123,7 +123,7 @@ class StagePlanner:
         if begin.replaced:
             return begin
         self._locations.setdefault("from", self.stage.base_location)
-        triggers = [parse_trigger(text, image=self.stage.base, at=self.stage.location) for text in begin.triggers]
+        triggers = [parse_trigger(text, self.stage.location, escape=self.escape) for text in begin.triggers]
         instructions = self.stage.instructions
         self._step, self._steps = self.numbering(self.stages, self.stage, len(triggers))
         for trigger in triggers:

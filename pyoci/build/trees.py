@@ -13,11 +13,12 @@ from typing import BinaryIO
 from pyoci.build.filesystem import Filesystem
 from pyoci.content import ContentSource
 from pyoci.digest import digest_hex
-from pyoci.errors import LayerError
+from pyoci.errors import PyociError
 from pyoci.image import media_types
 from pyoci.image.image import Layer
 from pyoci.layer.entry import Change, Entry
-from pyoci.layer.index import IndexedLayer, LayerIndex, dump_index, index_layer, load_index
+from pyoci.layer.index import LayerIndex, dump_index, index_layer, load_index
+from pyoci.layer.indexed import IndexedLayer
 from pyoci.layer.protocols import ChangeSet
 from pyoci.layer.tree import Tree
 from pyoci.snapshot.protocols import SnapshotID, Snapshotter, Stacked
@@ -80,7 +81,7 @@ class Trees:
         name = digest_hex(layer.diff_id)
         raw = self._store.read_file("indexes", name)
         if raw is not None:
-            with suppress(LayerError):  # damaged or of an older version: made again below
+            with suppress(PyociError):  # damaged or of an older version: made again below
                 return load_index(raw)
         compression = media_types.layer_compression(layer.descriptor.media_type)
         with self._content.open(layer.descriptor) as stream:
@@ -93,6 +94,6 @@ def layer_size(layer: Layer, store: Store) -> int:
     """Bytes of a layer's uncompressed tar where its index is there, else of its blob."""
     raw = store.read_file("indexes", digest_hex(layer.diff_id))
     if raw is not None:
-        with suppress(LayerError):
-            return load_index(raw).size
+        with suppress(PyociError):
+            return load_index(raw).uncompressed_size
     return layer.descriptor.size

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from pyoci.content.verify import VerifyingReader, read_document
 from pyoci.digest import Digest, digest_hex, sha256_digest
@@ -152,7 +152,7 @@ class Store:
         """A path in the store's file system that nothing has yet; whoever makes it removes or renames it."""
         return self.root / "tmp" / f"{kind}.{os.getpid()}.{next(self._numbers)}"
 
-    def put_document(self, document: Document[object]) -> Descriptor:
+    def put_document(self, document: Document[Any]) -> Descriptor:
         """Stores a document's bytes and returns their descriptor."""
         descriptor = document.descriptor()
         if not self.has(descriptor):

@@ -91,7 +91,7 @@ def place_archive(
 
 def _tar(files: FileView, entry: Entry) -> BinaryIO:
     opened = files.open_content(entry)
-    compression, stream = detect(io.FileIO(opened) if isinstance(opened, int) else opened)  # type: ignore[arg-type]
+    compression, stream = detect(io.FileIO(opened) if isinstance(opened, int) else opened)
     return open_decompressed(stream, compression)
 
 

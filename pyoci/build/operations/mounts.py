@@ -58,8 +58,9 @@ def prepared_mounts(
                     source = inputs[mount.input]
                     assert isinstance(source, Filesystem)
                     root = stack.enter_context(snapshotter.view(source.stack))
-                    access = "discard" if mount.writable else "read-only"
-                    mounts.append(BindMount(mount.target, root, mount.source, access))
+                    mounts.append(
+                        BindMount(mount.target, root, mount.source, "discard" if mount.writable else "read-only")
+                    )
                 case CacheMountStep():
                     mounts.append(_cache(mount, stack, store))
                 case TmpfsMountStep():
@@ -84,8 +85,8 @@ def _cache(mount: CacheMountStep, stack: ExitStack, store: Store) -> BindMount:
     if mount.sharing == "private":
         name = stack.enter_context(store.private_name(f"mount {mount.id}"))
     owner = (mount.uid, mount.gid, mount.mode)
-    access = "read-only" if mount.read_only else "read-write"
-    return BindMount(mount.target, store.mount_path(name), "", access, owner)
+    source = store.mount_path(name)
+    return BindMount(mount.target, source, "", "read-only" if mount.read_only else "read-write", owner)
 
 
 def _secret(mount: SecretMountStep, secrets: Secrets, mounts: list[Mount], env: list[str]) -> None:

@@ -1,0 +1,131 @@
+"""Flags that several verbs share, and how their values are read. Names and meanings are docker's."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from pyoci.errors import UsageError
+
+if TYPE_CHECKING:
+    from pyoci.api.services import Options
+    from pyoci.progress import Reporter
+
+__all__ = ["add_connection", "add_progress", "key_value", "key_values", "make_parser", "working"]
+
+
+class _Parser(argparse.ArgumentParser):
+    """Errors like every other error of pyoci."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(message, hint=f"see `{self.prog} --help`")
+
+
+def make_parser(verb: str, summary: str) -> argparse.ArgumentParser:
+    """The parser of one verb, with the flags that every verb has."""
+    parser = _Parser(prog=f"pyoci {verb}", description=summary + ".", allow_abbrev=False)
+    parser.add_argument("--store", metavar="DIR", help="content store (default: $PYOCI_HOME or ~/.local/share/pyoci)")
+    return parser
+
+
+def add_connection(parser: argparse.ArgumentParser) -> None:
+    """Flags of everything that speaks to registries."""
+    parser.add_argument(
+        "--insecure-registry",
+        action="append",
+        default=[],
+        metavar="HOST",
+        help="allow plain HTTP, and TLS that cannot be verified, for this host[:port]",
+    )
+    parser.add_argument(
+        "--ca-file", action="append", default=[], metavar="FILE", help="trust these certificate authorities as well"
+    )
+    parser.add_argument("--config", metavar="FILE", help="configuration file (default: ~/.config/pyoci/config.toml)")
+
+
+def add_progress(parser: argparse.ArgumentParser) -> None:
+    """How progress is shown."""
+    parser.add_argument(
+        "--progress",
+        choices=("auto", "plain", "tty", "quiet"),
+        default="auto",
+        help="how progress is shown on stderr (default: auto: a live display on a terminal, else lines)",
+    )
+    parser.add_argument("-q", "--quiet", action="store_true", help="print the result alone")
+
+
+def key_value(text: str, flag: str) -> tuple[str, str]:
+    """`KEY=VALUE` as a pair.
+
+    Raises:
+        UsageError: there is no `=` or no key.
+    """
+    key, equals, value = text.partition("=")
+    if not key or not equals:
+        raise UsageError(f'invalid value "{text}" for {flag}', hint=f"write {flag} KEY=VALUE")
+    return key, value
+
+
+def key_values(text: str, flag: str) -> dict[str, str]:
+    """`key=value,key=value` (CSV as docker reads it: a field may be quoted) as a mapping; a lone `key` is `true`.
+
+    Raises:
+        UsageError: it is malformed.
+    """
+    import csv
+
+    try:
+        (fields,) = csv.reader([text], strict=True)
+    except (csv.Error, ValueError):
+        raise UsageError(f'invalid value "{text}" for {flag}', hint=f"write {flag} key=value,key=value") from None
+    result = {}
+    for field in fields:
+        key, equals, value = field.partition("=")
+        result[key.strip().lower()] = value if equals else "true"
+    return result
+
+
+@contextmanager
+def working(arguments: argparse.Namespace) -> Iterator[Options]:
+    """Options for the API from the flags, with a reporter that is ended afterwards."""
+    from pyoci.api.services import Options
+    from pyoci.environment import current_environment
+
+    environment = current_environment(arguments.store)
+    reporter, close = _reporter(arguments)
+    try:
+        yield Options(
+            environment=environment,
+            reporter=reporter,
+            insecure_registries=tuple(getattr(arguments, "insecure_registry", ())),
+            ca_files=tuple(environment.path(name) for name in getattr(arguments, "ca_file", ())),
+            config=Path(arguments.config) if getattr(arguments, "config", None) else None,
+        )
+    finally:
+        close()
+
+
+def _reporter(arguments: argparse.Namespace) -> tuple[Reporter, Close]:
+    from pyoci.cli.progress import PlainReporter, QuietReporter, TerminalReporter
+
+    kind = getattr(arguments, "progress", "quiet")
+    if getattr(arguments, "quiet", False) or kind == "quiet":
+        return QuietReporter(sys.stderr), _nothing
+    if kind == "tty" or (kind == "auto" and sys.stderr.isatty()):
+        reporter = TerminalReporter(sys.stderr)
+        return reporter, reporter.close
+    return PlainReporter(sys.stderr), _nothing
+
+
+def _nothing() -> None:
+    return
+
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Close = Callable[[], None]

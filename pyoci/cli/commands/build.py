@@ -1,0 +1,134 @@
+"""`pyoci build`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+
+from pyoci.build.request import BuildRequest, Output, SecretSource
+from pyoci.cli.arguments import add_connection, add_progress, key_value, key_values, working
+from pyoci.cli.outputs import parse_output
+from pyoci.errors import UsageError
+
+__all__ = ["add_arguments", "run"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags of docker build, as far as they are there."""
+    add = parser.add_argument
+    add("context", metavar="CONTEXT", help="directory with what the Dockerfile copies, or - for a Dockerfile on stdin")
+    add("-t", "--tag", action="append", default=[], metavar="NAME[:TAG]", help="name of the image; may be repeated")
+    add("-f", "--file", default="", metavar="FILE", help="Dockerfile (default: CONTEXT/Dockerfile; - is stdin)")
+    add("--target", default="", metavar="STAGE", help="stage to build (default: the last one)")
+    add("--build-arg", action="append", default=[], metavar="NAME[=VALUE]", help="value of an ARG, else from the environment")
+    add("--build-context", action="append", default=[], metavar="NAME=SOURCE", help="directory or image under a name")
+    add("--platform", action="append", default=[], metavar="OS/ARCH", help="platform of the image; several make an index")
+    add("-o", "--output", action="append", default=[], metavar="type=T,dest=D", help="oci, docker, local, tar, image, registry")
+    add("--push", action="store_true", help="push the image to the registry in its name")
+    add("--load", action="store_true", help="keep the image in the store (it always is)")
+    add("--iidfile", metavar="FILE", help="write the image ID to a file")
+    add("--metadata-file", metavar="FILE", help="write digests and names to a JSON file")
+    add("--label", action="append", default=[], metavar="KEY=VALUE", help="metadata of the image")
+    add("--annotation", action="append", default=[], metavar="KEY=VALUE", help="annotation of the manifest")
+    add("--no-cache", action="store_true", help="run every step again")
+    add("--no-cache-filter", action="append", default=[], metavar="STAGE", help="run the steps of a stage again")
+    add("--pull", action="store_true", help="ask registries for newer base images")
+    add("--network", choices=("default", "host", "none"), default="default", help="network of RUN steps")
+    add("--secret", action="append", default=[], metavar="id=ID[,src=FILE|env=VAR]", help="secret for RUN --mount")
+    add("--allow", action="append", default=[], metavar="ENTITLEMENT", help="security.insecure or network.host")
+    add("--isolation", default="", metavar="MODE", help="sandbox mode: root, subuid, single (default: the best that works)")
+    add("--step-timeout", type=float, metavar="SECONDS", help="end a RUN that takes longer")
+    add_progress(parser)
+    add_connection(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Builds; prints the image ID."""
+    from pyoci.api.build import build
+
+    request = _request(arguments)
+    with working(arguments) as options:
+        result = build(request, options=options)
+    if arguments.iidfile:
+        _write(arguments.iidfile, str(result.image_id))
+    if arguments.metadata_file:
+        _write(arguments.metadata_file, json.dumps(result.metadata(), indent=2) + "\n")
+    if not any(output.destination == "-" for output in request.outputs):
+        sys.stdout.write(f"{result.image_id}\n")
+    return 0
+
+
+def _write(path: str, text: str) -> None:
+    target = Path(path)
+    scratch = target.with_name(f".{target.name}.partial")
+    try:
+        scratch.write_text(text)
+        scratch.replace(target)
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _request(arguments: argparse.Namespace) -> BuildRequest:
+    outputs = [parse_output(text) for text in arguments.output]
+    if arguments.push:
+        outputs.append(Output("registry"))
+    needs_stdin = "-" in (arguments.context, arguments.file)
+    return BuildRequest(
+        context=arguments.context,
+        file=arguments.file,
+        stdin=sys.stdin.buffer.read() if needs_stdin else None,
+        tags=tuple(arguments.tag),
+        target=arguments.target,
+        platforms=tuple(arguments.platform),
+        build_args=_build_args(arguments.build_arg),
+        build_contexts=dict(key_value(text, "--build-context") for text in arguments.build_context),
+        outputs=tuple(outputs),
+        labels=dict(_label(text) for text in arguments.label),
+        annotations=dict(key_value(text, "--annotation") for text in arguments.annotation),
+        no_cache=arguments.no_cache,
+        no_cache_filter=tuple(name for text in arguments.no_cache_filter for name in text.split(",")),
+        pull=arguments.pull,
+        network=arguments.network,
+        secrets=tuple(_secret(text) for text in arguments.secret),
+        allow=frozenset(name for text in arguments.allow for name in text.split(",")),
+        step_timeout_seconds=arguments.step_timeout,
+        isolation=arguments.isolation,
+    )
+
+
+def _label(text: str) -> tuple[str, str]:
+    key, _, value = text.partition("=")
+    return key, value
+
+
+def _build_args(texts: list[str]) -> dict[str, str]:
+    """`NAME=VALUE`; a lone NAME takes its value from the environment, and is left out where it has none there."""
+    found: dict[str, str] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not name:
+            raise UsageError(f'invalid value "{text}" for --build-arg', hint="write --build-arg NAME=VALUE")
+        if equals:
+            found[name] = value
+        elif name in os.environ:
+            found[name] = os.environ[name]
+    return found
+
+
+def _secret(text: str) -> SecretSource:
+    values = key_values(text, "--secret")
+    kind = values.pop("type", "")
+    source = SecretSource(
+        id=values.pop("id", ""), file=values.pop("src", values.pop("source", "")), env=values.pop("env", "")
+    )
+    if kind == "env" and source.file:
+        source = SecretSource(source.id, env=source.file)
+    if values or kind not in ("", "file", "env"):
+        unknown = next(iter(values), f"type={kind}")
+        raise UsageError(f'unexpected key "{unknown}" in --secret', hint="the keys are id, src, env and type")
+    if not source.id:
+        raise UsageError("--secret needs an id", hint="write --secret id=NAME,src=FILE or id=NAME,env=VARIABLE")
+    return source

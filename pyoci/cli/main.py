@@ -1,0 +1,119 @@
+"""The entry point: finds the verb, parses its flags, runs it, renders what goes wrong.
+
+Only the verb that is used is imported, so that `pyoci --version` costs little more than the interpreter.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING, Protocol, cast
+
+if TYPE_CHECKING:
+    import argparse
+
+__all__ = ["VERBS", "main"]
+
+VERBS = {
+    "build": "Build an image from a Dockerfile",
+    "images": "List the images of the store",
+    "inspect": "Show an image as JSON",
+    "load": "Load images from an archive",
+    "pull": "Fetch an image from a registry",
+    "push": "Send an image to a registry",
+    "rmi": "Remove an image",
+    "run": "Run a command in an image",
+    "save": "Write images to an archive",
+    "tag": "Give an image another name",
+}
+"""Every verb with its line in the help, in the order shown."""
+
+_INTERRUPTED = 130
+
+
+class _Command(Protocol):
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None: ...
+
+    def run(self, arguments: argparse.Namespace) -> int: ...
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns the exit status."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words in (["--version"], ["-v"], ["version"]):
+        from pyoci import __version__
+
+        sys.stdout.write(f"pyoci {__version__}\n")
+        return 0
+    if not words or words[0] in ("--help", "-h", "help"):
+        sys.stdout.write(_help())
+        return 0
+    verb = words[0]
+    if verb not in VERBS:
+        return _unknown(verb)
+    return _run(verb, words[1:])
+
+
+def _help() -> str:
+    width = max(map(len, VERBS))
+    lines = [f"  {verb:<{width}}  {summary}" for verb, summary in VERBS.items()]
+    return "\n".join(
+        [
+            "usage: pyoci COMMAND [OPTIONS]",
+            "",
+            "Builds container images from Dockerfiles with no daemon, no root and no helper program.",
+            "",
+            "commands:",
+            *lines,
+            "",
+            "`pyoci COMMAND --help` shows a command's options; `pyoci --version` the version.",
+            "",
+        ]
+    )
+
+
+def _unknown(verb: str) -> int:
+    import difflib
+
+    close = difflib.get_close_matches(verb, VERBS, n=1)
+    hint = f"did you mean {close[0]}?" if close else "`pyoci --help` lists the commands"
+    sys.stderr.write(f"error: unknown command: {verb}\nhint: {hint}\n")
+    return 2
+
+
+def _run(verb: str, words: list[str]) -> int:
+    from pyoci.cli.arguments import make_parser
+    from pyoci.errors import Cancelled, PyociError, UsageError
+
+    command = cast("_Command", import_module(f"pyoci.cli.commands.{verb}"))
+    parser = make_parser(verb, VERBS[verb])
+    command.add_arguments(parser)
+    try:
+        return command.run(parser.parse_args(words))
+    except KeyboardInterrupt:
+        _show(Cancelled())
+        return _INTERRUPTED
+    except Cancelled as error:
+        _show(error)
+        return _INTERRUPTED
+    except UsageError as error:
+        _show(error)
+        return 2
+    except PyociError as error:
+        _show(error)
+        return 1
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 1
+
+
+def _show(error: Exception) -> None:
+    import os
+
+    from pyoci.cli.render_error import render
+    from pyoci.errors import PyociError
+
+    assert isinstance(error, PyociError)
+    colour = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
+    sys.stderr.write(render(error, colour=colour))
