@@ -163,6 +163,7 @@ class LineReader:
         return text, False
 
     def _read_directives(self) -> Directives:
+        """Behind a `#!` line, directives are comments as well, and `escape` is nothing but a comment."""
         escape, syntax, check = "\\", None, NO_CHECK_OPTIONS
         seen: set[str] = set()
         has_shebang = bool(self._lines) and self._lines[0].startswith("#!")
@@ -176,16 +177,19 @@ class LineReader:
             value = match[2].strip(_BLANKS)
             start = len(raw.rstrip(_BLANKS)) - len(value)
             location = Location(self._source, index + 1, start + 1, max(1, len(value)))
+            if has_shebang and (key == "escape" or key in seen):
+                continue
             if key in seen:
                 self._fail(f'the directive "{key}" is given twice', "keep one of them", location)
-            elif key == "escape" and not has_shebang:
+            elif key == "escape":
                 escape = self._escape(value, location)
             elif key == "syntax":
                 syntax = self._frontend(value.partition(" ")[0], location)
             elif key == "check":
                 check = self._check(value.partition(" ")[0], location)
             seen.add(key)
-            self._next = index + 1
+            if not has_shebang:
+                self._next = index + 1
         return Directives(escape, syntax, check)
 
     def _escape(self, value: str, location: Location) -> str:

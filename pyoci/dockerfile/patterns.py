@@ -209,7 +209,11 @@ def _matcher(text: str, tokens: list[_Token]) -> Callable[[str], bool]:
 
 
 def _tokens(pattern: str, *, deep: bool) -> list[_Token]:
-    """The pattern cut up, `**` as one token where that has a meaning, checked as `filepath.Match` checks it."""
+    """The pattern cut up, `**` as one token where that has a meaning.
+
+    Raises:
+        DockerfileError: a bracket is not closed, a backslash is the last character, or a range runs backwards.
+    """
     tokens: list[_Token] = []
     position = 0
     while position < len(pattern):
@@ -224,7 +228,7 @@ def _tokens(pattern: str, *, deep: bool) -> list[_Token]:
         elif character == "?":
             tokens.append(_Token("one", "[^/]"))
         elif character == "[":
-            token, position = _class(pattern, position)
+            token, position = _class(pattern, position, lenient=deep)
             tokens.append(token)
         elif character == "\\":
             if position == len(pattern):
@@ -236,30 +240,30 @@ def _tokens(pattern: str, *, deep: bool) -> list[_Token]:
     return tokens
 
 
-def _class(pattern: str, position: int) -> tuple[_Token, int]:
+def _class(pattern: str, position: int, *, lenient: bool) -> tuple[_Token, int]:
     """`[a-z]` or `[^a-z]`, from behind its bracket."""
     negated = pattern.startswith("^", position)
     position += negated
+    first = position
     items: list[str] = []
     crosses = negated
-    while not (items and pattern.startswith("]", position)):
-        low, position = _class_end(pattern, position)
+    while position == first or not pattern.startswith("]", position):
+        low, position = _class_end(pattern, position, lenient=lenient)
         high = low
-        if pattern.startswith("-", position):
-            high, position = _class_end(pattern, position + 1)
+        if pattern.startswith("-", position) and not (lenient and pattern.startswith("]", position + 1)):
+            high, position = _class_end(pattern, position + 1, lenient=lenient)
+        if low > high:
+            _refuse(pattern)
         crosses = crosses or low <= "/" <= high
-        items.append(f"{re.escape(low)}-{re.escape(high)}" if low <= high else "")
-    body = "".join(items)
-    if not body:
-        return _Token("class", r"[\s\S]" if negated else r"(?!)", crosses), position + 1
-    return _Token("class", f"[{'^' if negated else ''}{body}]", crosses), position + 1
+        items.append(f"{re.escape(low)}-{re.escape(high)}")
+    return _Token("class", f"[{'^' if negated else ''}{''.join(items)}]", crosses), position + 1
 
 
-def _class_end(pattern: str, position: int) -> tuple[str, int]:
-    """One end of a range, which is never the end of the pattern."""
+def _class_end(pattern: str, position: int, *, lenient: bool) -> tuple[str, int]:
+    """One end of a range. A leading `]` and an outer `-` stand for themselves where that is allowed."""
     if pattern.startswith("\\", position):
         position += 1
-    elif pattern[position : position + 1] in ("", "-", "]"):
+    elif pattern[position : position + 1] in ("-", "]") and not lenient:
         _refuse(pattern)
     if position + 1 >= len(pattern):
         _refuse(pattern)

@@ -30,7 +30,7 @@ __all__ = [
 BLANKS = "\t\v\f\r "
 """What separates the words of a list; other Unicode spaces do not."""
 _BLANK_RUN = re.compile(f"[{BLANKS}]+")
-_SPACE_RUN = re.compile(f"[{SPACES}]*")
+_BLANKS_MAYBE = re.compile(f"[{BLANKS}]*")
 _NOT_BLANK = re.compile(f"[^{BLANKS}]+")
 
 
@@ -116,7 +116,7 @@ def quoted_words(text: str, start: int, end: int, escape: str) -> Iterator[Token
 def _flag_piece(escape: str) -> re.Pattern[str]:
     e = re.escape(escape)
     return re.compile(
-        rf"""(?P<plain>[^{SPACES}'"{e}]+) | '(?P<single>(?:[^'{e}]++|{e}.)*+)(?:'|{e}?\Z)
+        rf"""(?P<plain>[^{BLANKS}'"{e}]+) | '(?P<single>(?:[^'{e}]++|{e}.)*+)(?:'|{e}?\Z)
             | "(?P<double>(?:[^"{e}]++|{e}.)*+)(?:"|{e}?\Z) | {e}(?P<escaped>.) | (?P<lone>{e}\Z)""",
         re.VERBOSE | re.DOTALL,
     )
@@ -132,8 +132,8 @@ def split_flags(text: str, start: int, end: int, escape: str) -> tuple[list[Flag
     flags: list[FlagWord] = []
     position = start
     while True:
-        if space := _SPACE_RUN.match(text, position, end):
-            position = space.end()
+        if blanks := _BLANKS_MAYBE.match(text, position, end):
+            position = blanks.end()
         if not text.startswith("--", position, end):
             return flags, position
         word_start = position
