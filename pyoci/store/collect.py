@@ -1,0 +1,142 @@
+"""Removing what nothing needs: mark from the named images and the cache's records, sweep the rest.
+
+`prune` must be alone in the store (`Store.alone`): what a running build has written but not yet named would be swept.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pyoci.content.successors import is_document, successors
+from pyoci.digest import Digest, digest_hex, parse_digest
+from pyoci.errors import ContentError, PyociError
+from pyoci.image import decode_config, media_types
+from pyoci.image.codec import decode_descriptor
+from pyoci.image.descriptor import Descriptor
+from pyoci.store.store import Store
+
+__all__ = ["Pruned", "prune", "remove_graph"]
+
+
+@dataclass(slots=True)
+class _Marked:
+    """What is needed."""
+
+    blobs: set[Digest] = field(default_factory=set)
+    diff_ids: set[str] = field(default_factory=set)
+    """Hex of the diff IDs of needed layers: their indexes and unpacked directories stay."""
+    snapshots: set[str] = field(default_factory=set)
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """What was removed."""
+
+    names: tuple[str, ...]
+    """Paths below the store."""
+    bytes: int
+
+
+def _mark(root: Descriptor, store: Store, marked: _Marked) -> None:
+    """Adds everything below a root that the store has."""
+    if root.digest in marked.blobs:
+        return
+    marked.blobs.add(root.digest)
+    with suppress(ContentError):
+        if is_document(root):
+            for child in successors(store.read(root), root.media_type):
+                _mark(child, store, marked)
+        elif media_types.is_config(root.media_type):
+            config = decode_config(store.read(root)).value
+            marked.diff_ids.update(digest_hex(diff_id) for diff_id in config.diff_ids)
+
+
+def _mark_records(store: Store, marked: _Marked) -> None:
+    for path in (store.root / "records").iterdir():
+        with suppress(ValueError, KeyError, TypeError, OSError, PyociError):
+            value = json.loads(path.read_bytes())
+            if "snapshot" in value:
+                marked.snapshots.add(str(value["snapshot"]))
+            elif "layer" in value:
+                marked.blobs.add(decode_descriptor(value["layer"], "record").digest)
+                marked.diff_ids.add(digest_hex(parse_digest(value["diff_id"])))
+
+
+def _tagged(store: Store) -> _Marked:
+    marked = _Marked()
+    for _, root in store.tags.all():
+        _mark(root, store, marked)
+    return marked
+
+
+def remove_graph(root: Descriptor, store: Store) -> list[Digest]:
+    """Removes what only an unnamed image needed; returns the digests, the root's first.
+
+    What the build cache refers to stays: `prune` is for that.
+    """
+    keep = _tagged(store)
+    _mark_records(store, keep)
+    gone = _Marked()
+    _mark(root, store, gone)
+    removed = []
+    for digest in sorted(gone.blobs - keep.blobs, key=lambda d: d != root.digest):
+        with suppress(FileNotFoundError):
+            store.blob_path(digest).unlink()
+            removed.append(digest)
+    return removed
+
+
+def _unneeded(store: Store, marked: _Marked) -> Iterator[Path]:
+    root = store.root
+    for algorithm in ("sha256", "sha512"):
+        for path in (root / "blobs" / algorithm).iterdir():
+            if f"{algorithm}:{path.name}" not in marked.blobs:
+                yield path
+    for path in (root / "indexes").iterdir():
+        if not path.name.startswith("context-") and path.name not in marked.diff_ids:
+            yield path
+    for path in (root / "origins").iterdir():
+        if f"sha256:{path.name}" not in marked.blobs:
+            yield path
+    for path in (root / "snapshots").iterdir():
+        if path.name not in marked.snapshots:
+            yield path
+    for mode in (root / "unpacked").iterdir():
+        for path in mode.iterdir():
+            if path.name not in marked.diff_ids:
+                yield path
+    yield from (root / "tmp").iterdir()
+
+
+def prune(store: Store, remove_tree: Callable[[Path], None], *, everything: bool) -> Pruned:
+    """Sweeps the store; with `everything`, the build cache and cache mounts go too. The caller is alone in the store.
+
+    `remove_tree` removes a directory whatever owners and modes its files have.
+
+    Raises:
+        ContentError, SandboxError: something cannot be removed.
+    """
+    marked = _tagged(store)
+    names: list[str] = []
+    size = 0
+    doomed: list[Path] = []
+    if everything:
+        for folder in ("records", "mounts"):
+            doomed.extend((store.root / folder).iterdir())
+        doomed.extend(p for p in (store.root / "indexes").iterdir() if p.name.startswith("context-"))
+    else:
+        _mark_records(store, marked)
+    doomed.extend(_unneeded(store, marked))
+    for path in doomed:
+        if path.is_dir() and not path.is_symlink():
+            remove_tree(path)
+        else:
+            with suppress(FileNotFoundError):
+                size += path.stat().st_size
+                path.unlink()
+        names.append(str(path.relative_to(store.root)))
+    return Pruned(tuple(names), size)
