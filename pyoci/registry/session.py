@@ -42,6 +42,7 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _REDIRECT_LIMIT = 5
 _TOKEN_BODY_LIMIT = 256 * 1024
 _PROBE_SECONDS = 5.0
+_RENEWALS = 3
 _FEW_ATTEMPTS = 3
 """For what is mostly a typing error: a name that does not resolve, a port where nothing listens."""
 _WARNING = re.compile(r'299\s+\S+\s+"((?:[^"\\]|\\.)*)"')
@@ -200,18 +201,25 @@ class Session:
         raise failures[0] if failures[0].kind == "certificate" else failures[-1]
 
     def _exchange(self, request: Request) -> Answer:
-        """One attempt: authenticates, and a second time when a token turned out to have run out."""
+        """One attempt: authenticates, and again when a token turned out to have run out or been used up meanwhile."""
         base = self.base_of(request.endpoint)
         url = urljoin(base, request.url)
         site = Site(base, request.endpoint.registry, request.endpoint.repository)
         header = self._authorizer.header(site, request.scopes) if origin_of(url) == base else None
         answer = self._follow(request, base, url, header)
-        if answer.status == 401 and origin_of(answer.url) == base:
+        for _ in range(_RENEWALS):
+            if answer.status != 401 or origin_of(answer.url) != base:
+                break
             challenges = parse_challenges(answer.header("WWW-Authenticate"))
-            better = self._authorizer.answer(site, request.scopes, challenges, rejected=answer.authorization)
-            if better is not None:
-                answer.finish()
-                answer = self._follow(request, base, url, better)
+            try:
+                better = self._authorizer.answer(site, request.scopes, challenges, rejected=answer.authorization)
+            except BaseException:
+                answer.close()
+                raise
+            if better is None:
+                break
+            answer.finish()
+            answer = self._follow(request, base, url, better)
         self._surface_warnings(answer, request.endpoint.registry)
         return answer
 
@@ -269,12 +277,7 @@ class Session:
             )
 
     def _refusal(self, request: Request, answer: Answer) -> RegistryError:
-        try:
-            body = answer.read_upto(ERROR_BODY_LIMIT) if request.method != "HEAD" else b""
-        except TransportFailure:
-            body = b""
-        answer.close()
-        problems = decode_error_body(body, self.redactor)
+        problems = decode_error_body(_error_body(answer), self.redactor)
         site = Site("", request.endpoint.registry, request.endpoint.repository)
         return response_error(
             request.purpose,
@@ -320,25 +323,22 @@ class Session:
                     proxy=self.hosts.proxies.of(token.url),
                     read_seconds=self.hosts.network.stall_seconds,
                 )
-                body = answer.read_upto(_TOKEN_BODY_LIMIT)
+                if answer.status == 200:
+                    return answer.read_upto(_TOKEN_BODY_LIMIT)
             except TransportFailure as failure:
                 error = transport_error(purpose, failure, method=method, url=token.url, registry=registry)
                 reason = str(failure)
                 if not failure.may_pass:
                     raise error from failure
             else:
-                if answer.status == 200:
-                    return body
-                error = self._token_refusal(purpose, method, answer, body, token)
+                error = self._token_refusal(purpose, method, answer, token)
                 reason = f"{host} answered {answer.status}"
                 if answer.status not in RETRY_STATUSES:
                     raise error
             failed += 1
             self.wait(failed, error, reason=reason)
 
-    def _token_refusal(
-        self, purpose: str, method: str, answer: Answer, body: bytes, token: TokenRequest
-    ) -> RegistryError:
+    def _token_refusal(self, purpose: str, method: str, answer: Answer, token: TokenRequest) -> RegistryError:
         registry = token.site.registry
         known = token.basic is not None or token.form is not None
         error = response_error(
@@ -346,7 +346,7 @@ class Session:
             method=method,
             url=answer.url,
             status=answer.status,
-            problems=decode_error_body(body, self.redactor),
+            problems=decode_error_body(_error_body(answer), self.redactor),
             registry=host_of(answer.url),
             authenticated=known,
             retry_after_seconds=_asked(answer),
@@ -361,3 +361,11 @@ class Session:
 
 def _asked(answer: Answer) -> float | None:
     return retry_after_seconds(answer.header("Retry-After"), answer.header("Date"))
+
+
+def _error_body(answer: Answer) -> bytes:
+    """The beginning of an error body, as far as it arrives: the status has said the main thing already."""
+    try:
+        return answer.read_upto(ERROR_BODY_LIMIT)
+    except TransportFailure:
+        return b""

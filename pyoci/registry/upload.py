@@ -10,13 +10,14 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import BinaryIO, cast
 from urllib.parse import urlencode, urljoin, urlsplit, urlunsplit
 
 from pyoci.content.verify import VerifyingReader
-from pyoci.errors import ContentError, PyociError, RegistryError, Unauthorized
+from pyoci.errors import ContentError, PyociError, RegistryError
 from pyoci.image.descriptor import Descriptor
+from pyoci.registry.failure import TransportFailure
 from pyoci.registry.hosts import Endpoint
 from pyoci.registry.retry import RETRY_STATUSES
 from pyoci.registry.session import Request, Session
@@ -28,6 +29,7 @@ _PIECE = 64 * 1024
 _CREATED = frozenset({201, 204})
 _ACCEPTED = frozenset({202, 204})
 _RANGE = re.compile(r"(?:bytes=)?(\d+)-(\d+)")
+_TRANSIENT = RETRY_STATUSES | {416}
 _STALE = frozenset({400, 404, 422})
 """Refusals after which a new upload may help, once: the old one is gone, or its bytes are not those that were sent."""
 
@@ -49,8 +51,13 @@ class UploadSession:
     chunk_min_bytes: int = 0
 
 
+def _may_pass(error: RegistryError) -> bool:
+    failure = error.__cause__
+    return error.status in _TRANSIENT or (isinstance(failure, TransportFailure) and failure.may_pass)
+
+
 class BlobUpload:
-    """One blob on its way to one repository."""
+    """One blob on its way to one repository, from one thread."""
 
     def __init__(
         self, session: Session, endpoint: Endpoint, descriptor: Descriptor, scopes: tuple[str, ...], purpose: str
@@ -60,7 +67,7 @@ class BlobUpload:
         self._descriptor = descriptor
         self._scopes = scopes
         self._purpose = purpose
-        self._base = ""
+        self._state: UploadSession | None = None
 
     def send(self, stream: BinaryIO, opened: UploadSession | None = None) -> None:
         """Sends the stream; `opened` is an upload that was begun already (by a mount that did not succeed).
@@ -72,31 +79,33 @@ class BlobUpload:
             DigestMismatch: the stream is not what the descriptor says; the upload is not completed.
         """
         source = _Source(stream, self._descriptor)
-        state, offset = opened, 0
-        failed = reached = refused = 0
-        while True:
-            try:
-                if state is None:
-                    state, offset = self.open(), 0
-                self._transfer(source, state, offset)
-                return
-            except RegistryError as error:
-                stale = error.status in _STALE
-                refused += stale
-                again = error.status in (0, 416) or error.status in RETRY_STATUSES or (stale and refused == 1)
-                if isinstance(error, Unauthorized) or not again or not source.can_restart:
-                    self._abandon(state)
-                    raise
-                failed = 1 if source.sent > reached else failed + 1
-                reached = max(reached, source.sent)
-                self._session.wait(failed, error, reason=error.message)
-                state, offset = (None, 0) if stale or state is None else self._status(state)
-            except _SourceFailed as failure:
-                self._abandon(state)
-                raise failure.error from None
-            except BaseException:
-                self._abandon(state)
-                raise
+        self._state, offset = opened, 0
+        try:
+            failed = reached = refused = 0
+            while True:
+                if self._state is None:
+                    self._state, offset = self.open(), 0
+                try:
+                    self._transfer(source, self._state, offset)
+                    return
+                except RegistryError as error:
+                    stale = error.status in _STALE
+                    refused += stale
+                    if not (_may_pass(error) or (stale and refused == 1)) or not source.can_restart:
+                        raise
+                    failed = 1 if source.sent > reached else failed + 1
+                    reached = max(reached, source.sent)
+                    self._session.wait(failed, error, reason=error.message)
+                if stale:
+                    self._abandon()
+                else:
+                    offset = self._find_offset(self._state)
+        except _SourceFailed as failure:
+            self._abandon()
+            raise failure.error from None
+        except BaseException:
+            self._abandon()
+            raise
 
     def open(self, query: Mapping[str, str] | None = None) -> UploadSession:
         """A new upload."""
@@ -126,7 +135,8 @@ class BlobUpload:
             request = self._request("DELETE", state.location, frozenset({200, 202, 204, 404, 405}), once=True)
             self._session.send(request).finish()
 
-    def _abandon(self, state: UploadSession | None) -> None:
+    def _abandon(self) -> None:
+        state, self._state = self._state, None
         if state is not None:
             with contextlib.suppress(PyociError):
                 self.cancel(state)
@@ -166,22 +176,23 @@ class BlobUpload:
                 hint="the registry, or a proxy before it, changed the content",
             )
 
-    def _status(self, state: UploadSession) -> tuple[UploadSession | None, int]:
-        """The upload and its first missing byte; None where it must begin anew."""
+    def _find_offset(self, state: UploadSession) -> int:
+        """The first byte that the registry lacks. Where it cannot tell, the upload is given up, to begin a new one."""
         try:
             answer = self._session.send(self._request("GET", state.location, frozenset({204, 200})))
         except RegistryError:
-            return None, 0
+            self._abandon()
+            return 0
         answer.finish()
         match = _RANGE.fullmatch(answer.header("Range").strip())
-        if match is None or int(match[1]) != 0:
-            return None, 0
-        end = int(match[2])
+        end = int(match[2]) if match is not None and int(match[1]) == 0 else -1
         offset = end + 1 if end else 0  # "0-0" is how an empty upload is reported too
-        if offset > self._descriptor.size:
-            return None, 0
-        location = urljoin(answer.url, answer.header("Location")) if answer.header("Location") else state.location
-        return UploadSession(location, state.chunk_min_bytes), offset
+        if match is None or end < 0 or offset > self._descriptor.size:
+            self._abandon()
+            return 0
+        if answer.header("Location"):
+            self._state = replace(self.opened_by(answer), chunk_min_bytes=state.chunk_min_bytes)
+        return offset
 
     def _request(
         self,
