@@ -13,7 +13,7 @@ from typing import Any, NoReturn, TypeVar
 
 from pyoci.errors import InvalidDocument
 
-__all__ = ["JsonNode", "read_object"]
+__all__ = ["JsonNode", "read_json", "read_object"]
 
 T = TypeVar("T")
 
@@ -121,11 +121,11 @@ def _tidied(value: Any, path: str, depth: int = 0) -> Any:
             return value
 
 
-def read_object(raw: bytes, what: str) -> JsonNode:
-    """The JSON object that a document is; `what` begins the paths in errors.
+def read_json(raw: bytes, what: str) -> JsonNode:
+    """The JSON value that a document is; `what` begins the paths in errors.
 
     Raises:
-        InvalidDocument: not one JSON object in UTF-8.
+        InvalidDocument: not one JSON value in UTF-8.
     """
     try:
         text = raw.decode("utf-8")
@@ -134,9 +134,19 @@ def read_object(raw: bytes, what: str) -> JsonNode:
         raise InvalidDocument(f"{what} is nested too deeply") from None
     except ValueError as error:
         raise InvalidDocument(f"{what} is not valid JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise InvalidDocument(f"{what} must be a JSON object, is {_kind(value)}")
     # Strings from UTF-8 can be odd only through \u, and nothing is deeper than it has brackets.
     if "\\u" in text or text.count("{") + text.count("[") > _NESTING_LIMIT:
         value = _tidied(value, what)
     return JsonNode(value, what)
+
+
+def read_object(raw: bytes, what: str) -> JsonNode:
+    """As `read_json`, for a document that must be an object.
+
+    Raises:
+        InvalidDocument: not one JSON object in UTF-8.
+    """
+    node = read_json(raw, what)
+    if not isinstance(node.value, dict):
+        raise InvalidDocument(f"{what} must be a JSON object, is {_kind(node.value)}")
+    return node

@@ -1,0 +1,106 @@
+"""How the entries of a layout's index.json are named, and how a user's word finds one.
+
+Two annotations do it: containerd's and docker's whole name, and image-spec's `ref.name`, which is a tag for
+containerd and BuildKit and often a whole name for skopeo and podman (image-spec annotations.md, image-layout.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+
+from pyoci.digest import Digest, parse_digest
+from pyoci.errors import ContentError, ContentNotFound, UsageError
+from pyoci.image.descriptor import Descriptor
+from pyoci.reference import Reference, parse_reference
+
+__all__ = ["IMAGE_NAME", "REF_NAME", "find_root", "images_of", "names_of", "with_name"]
+
+IMAGE_NAME = "io.containerd.image.name"
+REF_NAME = "org.opencontainers.image.ref.name"
+
+
+def with_name(root: Descriptor, reference: Reference) -> Descriptor:
+    """The descriptor as BuildKit writes it into an index.json for an image of that name."""
+    annotations = {**root.annotations, IMAGE_NAME: str(reference), REF_NAME: reference.tag or str(reference)}
+    return replace(root, annotations=annotations)
+
+
+def names_of(root: Descriptor) -> tuple[str, ...]:
+    """The whole names that an entry has, as references read in full; none if it has but a tag, or nothing."""
+    whole = root.annotations.get(IMAGE_NAME)
+    tag_or_name = root.annotations.get(REF_NAME, "")
+    if whole is None and ("/" in tag_or_name or ":" in tag_or_name):
+        whole = tag_or_name
+    if whole is None:
+        return ()
+    try:
+        return (str(parse_reference(whole)),)
+    except UsageError:
+        return ()
+
+
+def images_of(roots: Iterable[Descriptor]) -> list[tuple[tuple[str, ...], Descriptor]]:
+    """The entries with all their names, those of one digest together; the annotations that named them are taken off."""
+    found: dict[Digest, tuple[list[str], Descriptor]] = {}
+    for root in roots:
+        names, _ = found.setdefault(root.digest, ([], root))
+        names += [name for name in names_of(root) if name not in names]
+    return [(tuple(names), _unnamed(root)) for names, root in found.values()]
+
+
+def _unnamed(root: Descriptor) -> Descriptor:
+    kept = {key: value for key, value in root.annotations.items() if key not in (IMAGE_NAME, REF_NAME)}
+    return replace(root, annotations=kept)
+
+
+def find_root(
+    roots: Sequence[Descriptor], wanted: str, where: str, by_digest: Callable[[Digest], Descriptor | None]
+) -> Descriptor:
+    """The entry that `wanted` means: a name, a tag, `@sha256:…`, or nothing for `latest` or the only one.
+
+    `by_digest` is asked for content that no entry names. The rules are BuildKit's for `oci-layout://`. As with
+    `images_of`, the annotations that named the entry are taken off.
+
+    Raises:
+        ContentNotFound: no entry is meant. The hint lists what there is.
+        UsageError: a digest that is none.
+    """
+    if wanted.startswith("@"):
+        return _with_digest(roots, wanted[1:], where, by_digest)
+    for annotation in (IMAGE_NAME, REF_NAME):
+        for root in roots:
+            if root.annotations.get(annotation) == (wanted or "latest"):
+                return _unnamed(root)
+    if not wanted and len({root.digest for root in roots}) == 1:
+        return _unnamed(roots[0])
+    try:
+        whole = str(parse_reference(wanted)) if wanted else ""
+    except UsageError:
+        whole = ""
+    for root in roots:
+        if whole in names_of(root):
+            return _unnamed(root)
+    known = [name for root in roots for name in (*names_of(root), root.annotations.get(REF_NAME, "")) if name]
+    message = (
+        f'"{wanted}" is not in {where}' if wanted else f"{where} holds {len(roots)} images, none of them tagged latest"
+    )
+    raise ContentNotFound(
+        message, hint=f"it has {', '.join(sorted(set(known))[:10])}" if known else "give @sha256:DIGEST"
+    )
+
+
+def _with_digest(
+    roots: Sequence[Descriptor], text: str, where: str, by_digest: Callable[[Digest], Descriptor | None]
+) -> Descriptor:
+    try:
+        digest = parse_digest(text)
+    except ContentError as error:
+        raise UsageError(error.message, hint=error.hint) from error
+    for root in roots:
+        if root.digest == digest:
+            return _unnamed(root)
+    found = by_digest(digest)
+    if found is None:
+        raise ContentNotFound(f"{digest} is not in {where}")
+    return found
