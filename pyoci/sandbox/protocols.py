@@ -8,31 +8,52 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol, TypeAlias
 
 __all__ = [
+    "NO_LIMITS",
     "Attached",
     "BindMount",
     "Captured",
     "DirectoryRoot",
     "FileMount",
+    "Limits",
     "Mode",
     "Mount",
     "Network",
     "OverlayRoot",
+    "Privilege",
     "Process",
     "Root",
     "Sandbox",
+    "SocketMount",
     "Stdio",
     "Terminal",
     "TmpfsMount",
+    "Ulimit",
 ]
 
 Mode = Literal["root", "subuid", "single", "chroot", "none"]
 """Rungs of the ladder, best first."""
 Network = Literal["host", "none"]
+
+
+@dataclass(frozen=True, slots=True)
+class Privilege:
+    """What a worker enters: a mode, and the IDs that it needs for that."""
+
+    mode: Mode
+    uid: int
+    """The builder's own, as the host counts."""
+    gid: int
+    uid_ranges: tuple[tuple[int, int, int], ...] = ()
+    """For `subuid`: first ID inside the namespace, first outside, count."""
+    gid_ranges: tuple[tuple[int, int, int], ...] = ()
+    newuidmap: str = ""
+    """Path of newuidmap(1); empty when the builder may write the map itself."""
+    newgidmap: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +65,7 @@ class Process:
     env: tuple[str, ...] = ()
     """`NAME=value`."""
     cwd: str = "/"
+    """Made, as runc makes it, when the root has none (0755, 0:0)."""
     uid: int = 0
     gid: int = 0
     groups: tuple[int, ...] = ()
@@ -58,15 +80,27 @@ class OverlayRoot:
     """A root made of stacked directories, uppermost first, and a directory that takes the writes."""
 
     lowers: tuple[Path, ...]
-    upper: Path
-    work: Path
+    upper: Path | None = None
+    """None with `work` None: a stack that is only looked at, as the source of a BindMount."""
+    work: Path | None = None
+    """A directory of the same file system as `upper`, used for nothing else; may keep private files of the mount."""
+    owners: Path | None = None
+    """A file that single mode appends to: owners of what was written to `upper` but can carry no extended attribute.
+
+    Lines `INODE UID GID` (inode numbers in `upper`: symlinks, FIFOs, sockets), and `default UID GID`, the owner of
+    every new file that nothing else is known of. None: such owners are lost.
+    """
+    driver: Literal["kernel", "fuse"] = "kernel"
+    """`fuse` mounts with the fuse-overlayfs that the capabilities name."""
 
 
 @dataclass(frozen=True, slots=True)
 class DirectoryRoot:
-    """A root that is one directory, written in place."""
+    """A root that is one directory, written in place. Missing mount points are made in it and removed afterwards."""
 
     path: Path
+    owners: Path | None = None
+    """As for OverlayRoot, with inode numbers in `path`."""
 
 
 Root: TypeAlias = OverlayRoot | DirectoryRoot
@@ -77,6 +111,7 @@ class BindMount:
     """A file or directory of the host, or of another root, at `target`."""
 
     target: str
+    """Absolute path inside the root; symlinks are resolved there, and what is missing appears in no layer."""
     source: Path | Root
     """A host path, or a root of which `source_path` is shown."""
     source_path: str = ""
@@ -84,7 +119,7 @@ class BindMount:
     access: Literal["read-only", "read-write", "discard"] = "read-only"
     """`discard` lets the process write but throws the writes away (`RUN --mount=type=bind,rw`)."""
     owner: tuple[int, int, int] | None = None
-    """uid, gid and mode that an empty source directory is given before it is first used (cache mounts)."""
+    """uid, gid and mode that an empty source directory is given before it is shown (cache mounts)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,14 +137,60 @@ class FileMount:
     """A file with given bytes, such as a secret or `/etc/resolv.conf`; on no disk."""
 
     target: str
-    content: bytes
+    content: bytes = field(repr=False)
     mode: int = 0o400
     uid: int = 0
     gid: int = 0
     writable: bool = False
+    """Whether the process may write to it; what it writes is thrown away."""
 
 
-Mount: TypeAlias = BindMount | TmpfsMount | FileMount
+@dataclass(frozen=True, slots=True)
+class SocketMount:
+    """A Unix socket at `target` that leads to one of the host, whoever in the sandbox connects (`RUN
+    --mount=type=ssh`).
+    """
+
+    target: str
+    source: Path
+    """The host's socket, connected to with the builder's own rights."""
+    mode: int = 0o600
+    uid: int = 0
+    gid: int = 0
+
+
+Mount: TypeAlias = BindMount | TmpfsMount | FileMount | SocketMount
+
+
+@dataclass(frozen=True, slots=True)
+class Ulimit:
+    """One limit of getrlimit(2)."""
+
+    name: str
+    """As docker spells it: `nofile`, `nproc`, `core`, …"""
+    soft: int
+    """-1 is no limit."""
+    hard: int
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one process and its children may use. A limit that cannot be kept on this machine is a SandboxError."""
+
+    ulimits: tuple[Ulimit, ...] = ()
+    shm_bytes: int = 64 << 20
+    """Size of /dev/shm."""
+    memory_bytes: int = 0
+    """0 is no limit; needs a cgroup that may be written to."""
+    pids: int = 0
+    """0 is no limit; needs a cgroup that may be written to."""
+    cgroup_parent: str = ""
+    """Path below the cgroup root under which the step gets a cgroup of its own; empty: below pyoci's own."""
+    add_hosts: tuple[tuple[str, str], ...] = ()
+    """Further lines of /etc/hosts: name and address."""
+
+
+NO_LIMITS = Limits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,12 +237,17 @@ class Sandbox(Protocol):
         stdio: Stdio,
         cancelled: threading.Event,
         timeout_seconds: float | None = None,
+        limits: Limits = NO_LIMITS,
     ) -> int:
-        """The exit status: 0..125 of the command, 126 not executable, 127 not found, 128 + number when killed by a signal.
+        """The exit status: 0..125 of the command, 126 not executable, 127 not found, 128 + number when killed by a
+        signal.
 
-        When it returns, nothing that the process started is alive. Setting `cancelled` ends it within a second.
+        124 when `timeout_seconds` ran out, as of timeout(1); the last line of the output says so. When it returns,
+        nothing that the process started is alive. Setting `cancelled` ends it within a second. /etc/hosts and
+        /etc/resolv.conf are the sandbox's own, read-only, unless `mounts` has something at those paths. Mounts are made
+        in the order of their depth, else as given.
 
         Raises:
-            SandboxError: isolation could not be set up; the message says what the kernel refused, the hint what to change.
-            Cancelled: `cancelled` was set.
+            SandboxError: isolation could not be set up; the message says what the kernel refused, the hint what to
+            change. Cancelled: `cancelled` was set.
         """

@@ -1,0 +1,174 @@
+"""A process that waits in a system call: its memory, its working directory, its root. Part of the worker.
+
+Everything is reached through /proc/PID as the monitor sees it, and resolved inside the root of that very process, which
+may have changed it (chroot).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+
+from pyoci.sandbox import kernel
+from pyoci.sandbox.resolve import open_inside, walk
+
+__all__ = ["Caller"]
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_AT_FDCWD = -100
+_PAGE = 4096
+_MAXIMUM_PATH = 4096
+_ADDRESS = (1 << 56) - 1  # aarch64 ignores the uppermost byte of an address
+_RESOLVE_NO_SYMLINKS = 0x04
+_RESOLVE_BENEATH = 0x08
+_STANDARD = {"/dev/stdin": 0, "/dev/stdout": 1, "/dev/stderr": 2}
+
+
+class Caller:
+    """One waiting call's process. Not kept beyond the answer."""
+
+    def __init__(self, process: int, is_waiting: Callable[[], bool]) -> None:
+        self._base = f"/proc/{process}"
+        self._is_waiting = is_waiting
+
+    def _open(self, name: str, flags: int) -> int:
+        """Opens something of the process; certain to be its own, not that of a successor with its ID."""
+        descriptor = os.open(f"{self._base}/{name}", flags | os.O_CLOEXEC)
+        if self._is_waiting():
+            return descriptor
+        os.close(descriptor)
+        raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH))
+
+    def read_string(self, address: int) -> str:
+        """The path at an address of the process.
+
+        Raises:
+            OSError: EFAULT, ENAMETOOLONG.
+        """
+        address &= _ADDRESS
+        memory = self._open("mem", os.O_RDONLY)
+        data = b""
+        try:
+            while len(data) < _MAXIMUM_PATH:
+                chunk = os.pread(memory, _PAGE - (address + len(data)) % _PAGE, address + len(data))
+                end = chunk.find(b"\0")
+                if end >= 0:
+                    return os.fsdecode(data + chunk[:end])
+                if not chunk:
+                    break
+                data += chunk
+        except OSError:
+            raise OSError(errno.EFAULT, os.strerror(errno.EFAULT)) from None
+        finally:
+            os.close(memory)
+        raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
+
+    def umask(self) -> int:
+        """The process's file mode creation mask."""
+        descriptor = self._open("status", os.O_RDONLY)
+        with open(descriptor, "rb") as stream:
+            for line in stream:
+                if line.startswith(b"Umask:"):
+                    return int(line[6:], 8)
+        return 0o022
+
+    def open_descriptor(self, number: int) -> int:
+        """What one of the process's own descriptors is open at (O_PATH)."""
+        try:
+            return self._open(f"fd/{number}", os.O_PATH)
+        except FileNotFoundError:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF)) from None
+
+    def open_base(self, directory: int) -> int:
+        """What a relative path starts from: a descriptor, or AT_FDCWD."""
+        return self._open("cwd", os.O_PATH) if directory == _AT_FDCWD else self.open_descriptor(directory)
+
+    def open_path(self, directory: int, path: str, *, follow: bool) -> int:
+        """What a path names to the process (O_PATH).
+
+        Raises:
+            OSError: as the kernel would for the call.
+        """
+        if not path:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+        own = self._own_descriptor(path) if follow else None
+        if own is not None:
+            return self.open_descriptor(own)
+        for link, number in (("/proc/self", 0), ("/proc/thread-self", 1)):
+            if path == link or path.startswith(link + "/"):
+                path = f"/proc/{self._numbers()[number]}{path[len(link) :]}"
+        base = self._open("root", os.O_PATH) if path.startswith("/") else self.open_base(directory)
+        try:
+            flags = os.O_PATH | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)
+            how = (ctypes.c_uint64 * 3)(flags, 0, _RESOLVE_NO_SYMLINKS | _RESOLVE_BENEATH)
+            relative = os.fsencode(path.lstrip("/")) or b"."
+            try:
+                return kernel.syscall("openat2", base, relative, ctypes.byref(how), 24)
+            except OSError as error:
+                # A symlink on the way, or `..`: then from the root, and absolute links lead back to it.
+                if error.errno not in (errno.ELOOP, errno.EXDEV, errno.ENOSYS):
+                    raise
+            return self._open_from_root(base, path, follow=follow)
+        finally:
+            os.close(base)
+
+    def _open_from_root(self, base: int, path: str, *, follow: bool) -> int:
+        root = self._open("root", os.O_PATH)
+        try:
+            if not path.startswith("/"):
+                # Both as seen from the top of the process's mount namespace.
+                top = os.readlink(f"/proc/self/fd/{root}").rstrip("/")
+                start = os.readlink(f"/proc/self/fd/{base}")
+                if start != top and not start.startswith(top + "/"):
+                    raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))  # outside of its own root
+                path = f"{start[len(top) :]}/{path}"
+            try:
+                return open_inside(root, path, follow=follow)
+            except OSError as error:
+                # A link such as /var/log/app.log -> /dev/stdout, which ends in /proc/self/fd.
+                if not follow or error.errno not in (errno.ENOENT, errno.ELOOP):
+                    raise
+                place = walk(root, path)
+                place.close()
+                own = self._own_descriptor(place.path)
+                if own is None:
+                    raise
+            return self.open_descriptor(own)
+        finally:
+            os.close(root)
+
+    def open_parent(self, directory: int, path: str) -> tuple[int, str]:
+        """The directory (O_PATH) in which a path would be made, and its last component."""
+        parent, _, name = path.rstrip("/").rpartition("/")
+        if name in ("", ".", ".."):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+        if not parent:
+            parent = "/" if path.startswith("/") else "."
+        return self.open_path(directory, parent, follow=True), name
+
+    def _own_descriptor(self, path: str) -> int | None:
+        """The descriptor that a path through /proc/self/fd or /dev means. To the monitor `self` would be the
+        monitor.
+        """
+        if path in _STANDARD:
+            return _STANDARD[path]
+        parts = [part for part in path.split("/") if part not in ("", ".")]
+        match parts if path.startswith("/") else []:
+            case ["dev", "fd", number] if number.isdigit():
+                return int(number)
+            case ["proc", "self" | "thread-self", "fd", number] if number.isdigit():
+                return int(number)
+            case ["proc", process, "fd", number] if number.isdigit() and process in self._numbers():
+                return int(number)
+        return None
+
+    def _numbers(self) -> tuple[str, ...]:
+        """The process's IDs as it knows them: process and thread, in the innermost PID namespace."""
+        descriptor = self._open("status", os.O_RDONLY)
+        with open(descriptor, encoding="ascii", errors="replace") as stream:
+            found = dict(line.split()[:: max(1, len(line.split()) - 1)] for line in stream if line.startswith("NS"))
+        return found.get("NStgid:", ""), found.get("NSpid:", "")

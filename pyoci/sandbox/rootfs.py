@@ -1,0 +1,300 @@
+"""Puts a root file system together in a private mount namespace: its directories, its stubs, the way into it.
+
+A mount needs something to be mounted on. What an image lacks (`/proc`, `/run/secrets/token`, …) must not be made in the
+directory that takes the writes, where it would become part of the layer: it is made in a *stub*, a directory of empty
+mount points that is stacked between the image and the writes. Existing parents are repeated in the stub with their own
+mode, owner, time and attributes, since the uppermost directory of a stack decides those.
+
+Part of the worker.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+
+from pyoci.sandbox import mounting
+from pyoci.sandbox.failure import Attempt, Failure, reason_of
+from pyoci.sandbox.resolve import open_inside, walk
+
+__all__ = ["Stage", "open_directories", "stack"]
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import TypeAlias
+
+    from pyoci.sandbox.messages import RootMessage
+
+    Made: TypeAlias = tuple[list[list[str]], int, int]
+    """Mount points made in the root itself: paths, outermost first, and the time of their parent before and after."""
+
+_DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+_OVERLAY_MARKS = ("user.overlay.", "trusted.overlay.")
+
+
+def open_directories(paths: Iterable[str]) -> list[int]:
+    """Descriptors (O_PATH) of directories of the host.
+
+    Raises:
+        Failure: one is not there.
+    """
+    opened: list[int] = []
+    for path in paths:
+        with Attempt(f'cannot open "{path}"'):
+            opened.append(os.open(path, _DIRECTORY))
+    return opened
+
+
+class Stage:
+    """Memory mounted over the directory that takes the writes, and the root that grows in it.
+
+    That directory is known to exist and nobody needs it by name inside this namespace, so the host lends no other
+    place.
+    """
+
+    def __init__(self, root: RootMessage, *, user: bool, attributes: int) -> None:
+        self.user = user
+        """Whether the mounts belong to a user namespace."""
+        self.attributes = attributes
+        """Of every mount that shows files which the process may have made: MOUNT_ATTR_NODEV, or 0."""
+        self.made: list[Made] = []
+        self._root = root
+        self._count = 0
+        self.base = root["path"] or root["upper"]
+        """Path of the memory."""
+        self.path = self.base + "/root"
+        """Path of the root that is being put together."""
+        self._work = -1
+        (self._upper,) = open_directories([self.base])
+        if root["work"]:
+            (self._work,) = open_directories([root["work"]])
+        self._lock()
+        # Copied before it is covered: afterwards the copy would have the cover too.
+        self._tree = mounting.clone(self._upper, attributes) if root["path"] else None
+        with Attempt("cannot mount memory"):
+            mounting.mount("pyoci", self.base, "tmpfs", mounting.MS_NOSUID, "mode=0755")
+        os.mkdir(self.path)
+
+    def _lock(self) -> None:
+        """Two mounts of one upper directory are allowed by the kernel and give nonsense. The lock lasts as long as PID
+        1.
+        """
+        descriptor = os.open(mounting.by_descriptor(self._upper), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Failure(f'"{self.base}" is in use by another process of a sandbox') from None
+
+    def fresh_directory(self) -> str:
+        """An empty directory in memory, outside the root."""
+        self._count += 1
+        path = f"{self.base}/{self._count}"
+        os.mkdir(path)
+        return path
+
+    def fresh_file(self) -> str:
+        """A path in memory, outside the root, at which there is nothing yet."""
+        self._count += 1
+        return f"{self.base}/{self._count}"
+
+    def throwaway_directories(self) -> tuple[int, int]:
+        """An upper and a work directory for writes that nobody keeps, on disk where there is one for it; removed by the
+        monitor.
+        """
+        self._count += 1
+        where = mounting.by_descriptor(self._work) if self._work >= 0 else self.base
+        name = f"{where}/discard-{self._count}"
+        for path in (name, name + "/upper", name + "/work"):
+            os.mkdir(path)
+        upper, work = open_directories([name + "/upper", name + "/work"])
+        return upper, work
+
+    def mount_root(self, targets: Iterable[tuple[str, bool]]) -> None:
+        """Mounts the root at `path`, with a stub for the targets (path, whether a directory) that it lacks."""
+        if self._root["path"]:
+            (target,) = open_directories([self.path])
+            with Attempt(f'cannot mount "{self._root["path"]}"'):
+                if self._tree is None:
+                    mounting.mount(mounting.by_descriptor(self._upper), self.path, None, mounting.MS_BIND)
+                else:
+                    mounting.attach(self._tree, target)
+            os.close(target)
+            return
+        self._clear_marks()
+        lowers = open_directories(self._root["lowers"])
+        stub = self._make_stub(lowers, targets)
+        if self._root["fuse"]:
+            self._mount_with_fuse(stub)
+            return
+        if stub:
+            lowers = open_directories([stub]) + lowers
+        mounting.mount_overlay(lowers, self._upper, self._work, self.path, user=self.user, attributes=self.attributes)
+        for descriptor in lowers:
+            os.close(descriptor)
+
+    def _clear_marks(self) -> None:
+        """Forgets that an earlier mount of these directories was volatile; the kernel would refuse to mount them
+        again.
+        """
+        mark = mounting.by_descriptor(self._work) + "/work/incompat/volatile"
+        try:
+            os.unlink(mark + "/dirty")
+            os.rmdir(mark)
+        except FileNotFoundError:
+            return
+
+    def _make_stub(self, lowers: list[int], targets: Iterable[tuple[str, bool]]) -> str:
+        """The path of a directory with the mount points that the root lacks; empty when it lacks none."""
+        view = self.fresh_directory()
+        empty = open_directories([self.fresh_directory()])
+        # At least two directories make a stack that is only read.
+        mounting.mount_overlay([self._upper, *lowers, *empty], None, None, view, user=self.user)
+        (root,) = open_directories([view])
+        stub = ""
+        made: dict[str, os.stat_result] = {}
+        try:
+            inside: list[str] = []
+            for target, directory in targets:
+                place = walk(root, target)
+                place.close()
+                if any(place.path == outer or place.path.startswith(outer + "/") for outer in inside):
+                    continue  # lies in another mount, whose business it is
+                if directory:
+                    inside.append(place.path)
+                if place.exists:
+                    continue
+                stub = stub or self.fresh_directory()
+                self._add_stub(root, stub, place.components, place.existing, made, directory=directory)
+            for path in sorted(made, reverse=True):
+                os.utime(stub + path, ns=(made[path].st_atime_ns, made[path].st_mtime_ns))
+        except OSError as error:
+            raise Failure(f'cannot make the mount point "{error.filename}": {reason_of(error)}') from error
+        finally:
+            os.close(root)
+            mounting.unmount(view)
+        return stub
+
+    def _add_stub(
+        self,
+        root: int,
+        stub: str,
+        components: list[str],
+        existing: int,
+        made: dict[str, os.stat_result],
+        *,
+        directory: bool,
+    ) -> None:
+        for depth in range(existing + 1):
+            path = "/" + "/".join(components[:depth])
+            if path not in made:
+                original = open_inside(root, path, follow=False)
+                made[path] = os.stat(original)
+                if depth:
+                    os.mkdir(stub + path)
+                _clone_attributes(original, stub + path, made[path])
+                os.close(original)
+        for depth in range(existing + 1, len(components)):
+            path = stub + "/" + "/".join(components[:depth])
+            if not os.path.isdir(path):
+                os.mkdir(path, 0o755)
+        _make_target(stub + "/" + "/".join(components), directory=directory)
+
+    def _mount_with_fuse(self, stub: str) -> None:
+        """For kernels that refuse overlay in a user namespace. The server lives and dies in the sandbox's PID
+        namespace.
+        """
+        links = self.fresh_directory()
+        names = []
+        # Names without colons and commas, which the option syntax cannot quote.
+        for number, path in enumerate([*([stub] if stub else []), *self._root["lowers"]]):
+            os.symlink(path, f"{links}/{number}")
+            names.append(f"{links}/{number}")
+        os.symlink(mounting.by_descriptor(self._upper), links + "/upper")
+        os.symlink(self._root["work"], links + "/work")
+        os.set_inheritable(self._upper, True)
+        options = f"lowerdir={':'.join(names)},upperdir={links}/upper,workdir={links}/work"
+        process = os.posix_spawn(self._root["fuse"], [self._root["fuse"], "-o", options, self.path], {})
+        _, status = os.waitpid(process, 0)
+        os.set_inheritable(self._upper, False)
+        if status != 0:
+            raise Failure(f"fuse-overlayfs ended with status {os.waitstatus_to_exitcode(status)}")
+
+    def place(self, target: str, *, directory: bool) -> tuple[int, str]:
+        """A descriptor of the mount point and its path in this namespace. It is made where there is none.
+
+        Raises:
+            Failure: it is of the wrong type, or missing in a place that cannot be written to.
+        """
+        with Attempt(f'cannot use the mount point "{target}"'):
+            (root,) = open_directories([self.path])
+            try:
+                place = walk(root, target)
+                in_root = mounting.mount_id(root) == mounting.mount_id(place.descriptor)
+            finally:
+                os.close(root)
+            if place.exists:
+                if not place.components or stat.S_ISDIR(os.stat(place.descriptor).st_mode) != directory:
+                    what = "a directory" if directory else "a file"
+                    raise Failure(f'the mount point "{target}" is not {what}')
+                return place.descriptor, self.path + place.path
+            before = os.stat(place.descriptor).st_mtime_ns
+            made = [place.components[:depth] for depth in range(place.existing + 1, len(place.components) + 1)]
+            for components in made[:-1]:
+                os.mkdir(self.path + "/" + "/".join(components), 0o755)
+            _make_target(self.path + place.path, directory=directory)
+            if in_root:
+                after = os.stat(place.descriptor).st_mtime_ns
+                self.made.append((made, before, after))
+            place.close()
+            return mounting.open_path(self.path + place.path, follow=False), self.path + place.path
+
+
+def stack(root: RootMessage, stage: Stage, *, access: str) -> str:
+    """Mounts another root somewhere outside the one that is put together; its path."""
+    if root["path"]:
+        return root["path"]
+    target = stage.fresh_directory()
+    lowers = open_directories(root["lowers"])
+    upper: int | None = None
+    work: int | None = None
+    if root["upper"]:
+        (own,) = open_directories([root["upper"]])
+        if access == "read-write":
+            upper = own
+            (work,) = open_directories([root["work"]])
+        else:
+            lowers.insert(0, own)
+    if access == "discard":
+        upper, work = stage.throwaway_directories()
+    if upper is None:
+        lowers += open_directories([stage.fresh_directory()])
+    mounting.mount_overlay(lowers, upper, work, target, user=stage.user, attributes=stage.attributes)
+    for descriptor in lowers:
+        os.close(descriptor)
+    return target
+
+
+def _make_target(path: str, *, directory: bool) -> None:
+    if directory:
+        os.mkdir(path, 0o755)
+    else:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644))
+
+
+def _clone_attributes(original: int, copy: str, status: os.stat_result) -> None:
+    source = mounting.by_descriptor(original)
+    try:
+        os.chown(copy, status.st_uid, status.st_gid, follow_symlinks=False)
+    except OSError:
+        pass  # an owner from outside the namespace, which the process sees as nobody either way
+    os.chmod(copy, stat.S_IMODE(status.st_mode))
+    for name in os.listxattr(source):
+        if not name.startswith(_OVERLAY_MARKS):
+            try:
+                os.setxattr(copy, name, os.getxattr(source, name))
+            except OSError:
+                # Memory holds no user.* before Linux 6.6. Whoever reads the changes back falls back to the directory
+                # below.
+                continue
