@@ -11,8 +11,7 @@ Everything here is imported when it is first used.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+TYPE_CHECKING = False  # as typing has it, whose import would be most of the start of a sandbox's worker
 if TYPE_CHECKING:
     from pyoci.api import (
         BuildResult,

@@ -38,7 +38,8 @@ def reason_of(error: OSError) -> str:
 
 def failure_of(error: BaseException) -> Failure:
     """What the user is told of an error that nobody expected: the kernel's reason with its path, or the type and
-    text."""
+    text.
+    """
     if isinstance(error, Failure):
         return error
     if isinstance(error, OSError):
