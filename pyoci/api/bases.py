@@ -7,10 +7,10 @@ from pathlib import Path
 
 from pyoci.api.services import Services
 from pyoci.build.plan import Base
-from pyoci.errors import ContentNotFound, UsageError
+from pyoci.errors import UsageError
 from pyoci.image import Descriptor
 from pyoci.platforms import Platform
-from pyoci.reference import Reference, parse_reference
+from pyoci.reference import parse_reference
 from pyoci.resolver import read_image
 
 __all__ = ["NamedBases"]
@@ -87,16 +87,9 @@ class NamedBases:
         path, name = rest, ""
         if not self._services.environment.path(rest).exists():
             path, _, name = rest.partition(":")
-        archive = open_archive(self._services.environment.path(path))
+        archive = open_archive(self._services.environment.path(path), scratch=self._services.store.root / "tmp")
         self._services.origins.add(archive)
-        for names, root in archive.images():
-            if not name or name in names or str(_tagged(name)) in names:
-                return value, root
-        raise ContentNotFound(f'"{name}" is not in {path}')
-
-
-def _tagged(name: str) -> Reference:
-    return parse_reference(name)
+        return value, archive.find(name)
 
 
 def _key(name: str) -> str:

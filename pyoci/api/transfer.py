@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
+from typing import BinaryIO
 
 from pyoci.api.services import Options, Services, opened
 from pyoci.content import copy_graph
@@ -118,8 +120,8 @@ def write_docker_archive_of(*_: object) -> None:
     """Placeholder until the exporter's shape is known."""
 
 
-def load(path: str | Path, *, options: Options | None = None) -> list[Reference | Digest]:
-    """Brings the images of an archive (docker or OCI) into the store; returns their names, or IDs where they have none.
+def load(source: str | Path | BinaryIO, *, options: Options | None = None) -> list[Reference | Digest]:
+    """Brings the images of an archive (docker or OCI) into the store; returns their names, or digests of unnamed ones.
 
     Raises:
         ContentError, InvalidDocument: it is no archive, or what is in it is not what it says.
@@ -127,7 +129,9 @@ def load(path: str | Path, *, options: Options | None = None) -> list[Reference 
     from pyoci.content.archive import open_archive
 
     loaded: list[Reference | Digest] = []
-    with opened(options) as services, open_archive(services.environment.path(path)) as archive:
+    with opened(options) as services, ExitStack() as stack:
+        file = services.environment.path(source) if isinstance(source, str | Path) else source
+        archive = stack.enter_context(open_archive(file, scratch=services.store.root / "tmp"))
         for names, root in archive.images():
             copy_graph(root, archive, services.store, kind="copy", reporter=services.reporter)
             for name in names:

@@ -37,7 +37,8 @@ from pyoci.build.steps import (
 )
 from pyoci.digest import Digest
 from pyoci.dockerfile.chmod import parse_mode
-from pyoci.errors import BuildError, located
+from pyoci.dockerfile.comments import trailing_comment_error
+from pyoci.errors import BuildError, PyociError, located, raise_collected
 from pyoci.image.image import Layer
 from pyoci.layer.tree import Tree
 from pyoci.progress import Reporter
@@ -77,13 +78,21 @@ class StepExecutor:
         Raises:
             BuildError: located at the source.
         """
+        problems: list[PyociError] = []
         for vertex in graph.vertices.values():
             if isinstance(vertex.step, CopyStep):
-                for number, source in enumerate(vertex.step.sources):
-                    origin = graph.vertices[vertex.inputs[source.input]].step
-                    if isinstance(origin, ContextStep):
-                        with located(vertex.location):
-                            self._select(vertex, number, self.contexts[origin.name])
+                try:
+                    self._check_sources(vertex, vertex.step, graph)
+                except PyociError as error:
+                    problems.append(error)
+        raise_collected(problems)
+
+    def _check_sources(self, vertex: Vertex, step: CopyStep, graph: Graph) -> None:
+        for number, source in enumerate(step.sources):
+            origin = graph.vertices[vertex.inputs[source.input]].step
+            if isinstance(origin, ContextStep):
+                with located(vertex.location):
+                    self._select(vertex, number, self.contexts[origin.name])
 
     def _select(self, vertex: Vertex, number: int, files: FileView) -> list[Selection]:
         step = vertex.step
@@ -93,8 +102,14 @@ class StepExecutor:
             known = self._selections.get(key)
         if known is None:
             location = vertex.word_locations[number] if number < len(vertex.word_locations) else None
-            with located(location):
-                known = select(step, step.sources[number], files)
+            try:
+                with located(location):
+                    known = select(step, step.sources[number], files)
+            except BuildError:
+                if vertex.trailing_comment is not None:
+                    keyword = vertex.title.partition("] ")[2].partition(" ")[0]
+                    raise trailing_comment_error(keyword, vertex.trailing_comment) from None
+                raise
             with self._lock:
                 self._selections[key] = known
         return known

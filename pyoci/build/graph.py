@@ -28,6 +28,8 @@ class Vertex:
     location: Location | None = field(default=None, compare=False)
     word_locations: tuple[Location, ...] = field(default=(), compare=False)
     """Of the sources of COPY and ADD, for errors that are about one of them."""
+    trailing_comment: Location | None = field(default=None, compare=False)
+    """Of what looks like a comment behind the instruction, where docker takes it for sources."""
     no_cache: bool = field(default=False, compare=False)
     """The cache is not asked for this vertex; what it makes is saved all the same."""
 
@@ -57,8 +59,9 @@ def vertex(
     title: str = "",
     location: Location | None = None,
     word_locations: tuple[Location, ...] = (),
+    trailing_comment: Location | None = None,
     no_cache: bool = False,
 ) -> Vertex:
     """A vertex whose ID is the digest of its step and inputs."""
     name = VertexID(digest_hex(structural_digest(["vertex", step, list(inputs)]))[:32])
-    return Vertex(name, step, inputs, title, location, word_locations, no_cache)
+    return Vertex(name, step, inputs, title, location, word_locations, trailing_comment, no_cache)

@@ -13,6 +13,7 @@ from pyoci.build.plan import PlannedRun
 from pyoci.build.run_plan import plan_run
 from pyoci.build.scopes import StageVariables
 from pyoci.build.steps import Step, WorkdirStep
+from pyoci.dockerfile.comments import looks_like_trailing_comment
 from pyoci.dockerfile.expand import expand, expand_instruction
 from pyoci.dockerfile.instructions import (
     Add,
@@ -194,6 +195,7 @@ class StagePlanner:
             title=self.title(title),
             location=self.stage.location if self._from_trigger else instruction.location,
             word_locations=words,
+            trailing_comment=looks_like_trailing_comment(instruction) if words else None,
             no_cache=no_cache,
         )
         self.vertex = self.stages.add(added)

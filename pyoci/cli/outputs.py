@@ -31,7 +31,9 @@ def parse_output(text: str) -> Output:
     values = key_values(text, "--output")
     kind = values.pop("type", "")
     if kind not in get_args(OutputType):
-        raise UsageError(f'unknown output type "{kind}"', hint="the types are oci, docker, local, tar, image and registry")
+        raise UsageError(
+            f'unknown output type "{kind}"', hint="the types are oci, docker, local, tar, image and registry"
+        )
     unknown = sorted(set(values) - _KEYS[kind])
     if unknown:
         raise UsageError(

@@ -10,16 +10,14 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from pyoci.content.names import IMAGE_NAME, REF_NAME
 from pyoci.errors import ContentError, InvalidDocument
 from pyoci.image import Index, decode_index, encode_index
 from pyoci.image.descriptor import Descriptor
 from pyoci.reference import Reference, parse_reference
 from pyoci.store.files import locked, write_atomic
 
-__all__ = ["NAME_ANNOTATION", "REF_NAME_ANNOTATION", "Tags"]
-
-NAME_ANNOTATION = "io.containerd.image.name"
-REF_NAME_ANNOTATION = "org.opencontainers.image.ref.name"
+__all__ = ["Tags"]
 
 
 class Tags:
@@ -42,7 +40,7 @@ class Tags:
         """Every tagged name with its descriptor, in the order in which they were tagged."""
         found = []
         for descriptor in self._read().manifests:
-            name = descriptor.annotations.get(NAME_ANNOTATION)
+            name = descriptor.annotations.get(IMAGE_NAME)
             if name:
                 found.append((parse_reference(name), _plain(descriptor)))
         return found
@@ -53,10 +51,10 @@ class Tags:
         before = None
         with self._changed() as manifests:
             for old in manifests[:]:
-                if old.annotations.get(NAME_ANNOTATION) == name:
+                if old.annotations.get(IMAGE_NAME) == name:
                     before = _plain(old)
                     manifests.remove(old)
-            annotations = {NAME_ANNOTATION: name, REF_NAME_ANNOTATION: reference.tag or "latest"}
+            annotations = {IMAGE_NAME: name, REF_NAME: reference.tag or "latest"}
             manifests.append(replace(descriptor, annotations=annotations))
         return before if before and before.digest != descriptor.digest else None
 
@@ -66,7 +64,7 @@ class Tags:
         removed = None
         with self._changed() as manifests:
             for old in manifests[:]:
-                if old.annotations.get(NAME_ANNOTATION) == name:
+                if old.annotations.get(IMAGE_NAME) == name:
                     removed = _plain(old)
                     manifests.remove(old)
         return removed
@@ -92,5 +90,5 @@ class Tags:
 
 
 def _plain(descriptor: Descriptor) -> Descriptor:
-    kept = {k: v for k, v in descriptor.annotations.items() if k not in (NAME_ANNOTATION, REF_NAME_ANNOTATION)}
+    kept = {k: v for k, v in descriptor.annotations.items() if k not in (IMAGE_NAME, REF_NAME)}
     return replace(descriptor, annotations=kept)

@@ -23,10 +23,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("-t", "--tag", action="append", default=[], metavar="NAME[:TAG]", help="name of the image; may be repeated")
     add("-f", "--file", default="", metavar="FILE", help="Dockerfile (default: CONTEXT/Dockerfile; - is stdin)")
     add("--target", default="", metavar="STAGE", help="stage to build (default: the last one)")
-    add("--build-arg", action="append", default=[], metavar="NAME[=VALUE]", help="value of an ARG, else from the environment")
+    add(
+        "--build-arg",
+        action="append",
+        default=[],
+        metavar="NAME[=VALUE]",
+        help="value of an ARG, else from the environment",
+    )
     add("--build-context", action="append", default=[], metavar="NAME=SOURCE", help="directory or image under a name")
-    add("--platform", action="append", default=[], metavar="OS/ARCH", help="platform of the image; several make an index")
-    add("-o", "--output", action="append", default=[], metavar="type=T,dest=D", help="oci, docker, local, tar, image, registry")
+    add(
+        "--platform",
+        action="append",
+        default=[],
+        metavar="OS/ARCH",
+        help="platform of the image; several make an index",
+    )
+    add(
+        "-o",
+        "--output",
+        action="append",
+        default=[],
+        metavar="type=T,dest=D",
+        help="oci, docker, local, tar, image, registry",
+    )
     add("--push", action="store_true", help="push the image to the registry in its name")
     add("--load", action="store_true", help="keep the image in the store (it always is)")
     add("--iidfile", metavar="FILE", help="write the image ID to a file")
@@ -39,7 +58,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--network", choices=("default", "host", "none"), default="default", help="network of RUN steps")
     add("--secret", action="append", default=[], metavar="id=ID[,src=FILE|env=VAR]", help="secret for RUN --mount")
     add("--allow", action="append", default=[], metavar="ENTITLEMENT", help="security.insecure or network.host")
-    add("--isolation", default="", metavar="MODE", help="sandbox mode: root, subuid, single (default: the best that works)")
+    add(
+        "--isolation",
+        default="",
+        metavar="MODE",
+        help="sandbox mode: root, subuid, single (default: the best that works)",
+    )
     add("--step-timeout", type=float, metavar="SECONDS", help="end a RUN that takes longer")
     add_progress(parser)
     add_connection(parser)
