@@ -7,8 +7,9 @@ reference, "Environment replacement". What is not expanded: the commands of RUN,
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 from pyoci.dockerfile import instructions as ins
 from pyoci.dockerfile.heredoc import Heredoc
@@ -29,6 +30,8 @@ __all__ = [
 ]
 
 _HEREDOC = Mode(plain_quotes=True)
+
+OnMissing: TypeAlias = Callable[[str, Location], None]
 
 I = TypeVar("I", bound=ins.Instruction)  # noqa: E741 -- any one kind of instruction
 
@@ -51,23 +54,25 @@ def expand_heredoc(content: str, lookup: Lookup, *, location: Location | None = 
     return expand_word(content, lookup, mode=_HEREDOC, location=location)
 
 
-def expand_instruction(instruction: I, lookup: Lookup, escape: str = "\\", *, missing: set[str] | None = None) -> I:
-    """The same instruction with every field expanded that takes variables; names that are not set go into `missing`.
+def expand_instruction(instruction: I, lookup: Lookup, escape: str = "\\", *, on_missing: OnMissing | None = None) -> I:
+    """The same instruction with every field expanded that takes variables.
+
+    `on_missing(name, location)` is called for every variable of a word that is not set, in the order of the names.
 
     Raises:
         ExpansionError: at the word.
     """
-    expander = _Expander(lookup, escape, missing if missing is not None else set())
+    expander = _Expander(lookup, escape, on_missing)
     expanded = expander.instruction(instruction)
     assert isinstance(expanded, type(instruction))
     return expanded
 
 
 class _Expander:
-    def __init__(self, lookup: Lookup, escape: str, missing: set[str]) -> None:
+    def __init__(self, lookup: Lookup, escape: str, on_missing: OnMissing | None) -> None:
         self._lookup = lookup
         self._escape = escape
-        self._missing = missing
+        self._on_missing = on_missing
 
     def instruction(self, instruction: ins.Instruction) -> ins.Instruction:
         match instruction:
@@ -116,12 +121,14 @@ class _Expander:
             case _:
                 return instruction
 
-    def _expanded(self, expansion: Expansion) -> str:
-        self._missing |= expansion.missing
-        return expansion.text
+    def _noted(self, expansion: Expansion, location: Location | None) -> Expansion:
+        if self._on_missing is not None and location is not None:
+            for name in sorted(expansion.missing):
+                self._on_missing(name, location)
+        return expansion
 
     def _text(self, text: str, location: Location) -> str:
-        return self._expanded(expand_word(text, self._lookup, escape=self._escape, location=location))
+        return self._noted(expand_word(text, self._lookup, escape=self._escape, location=location), location).text
 
     def _word(self, word: Word) -> Word:
         return replace(word, text=self._text(word.text, word.location))
@@ -139,7 +146,8 @@ class _Expander:
         """Tabs are stripped first, then variables replaced; what comes out is not expanded again."""
         content = heredoc.text
         if heredoc.expand:
-            content = self._expanded(expand_heredoc(content, self._lookup, location=heredoc.location))
+            place = heredoc.location
+            content = self._noted(expand_heredoc(content, self._lookup, location=place), place).text
         return replace(heredoc, content=content, expand=False, strip_tabs=False)
 
     def _ports(self, ports: tuple[Word, ...]) -> tuple[Word, ...]:
@@ -147,6 +155,5 @@ class _Expander:
         words: list[Word] = []
         for port in ports:
             expansion = expand_word(port.text, self._lookup, escape=self._escape, location=port.location)
-            self._missing |= expansion.missing
-            words += (replace(port, text=text) for text in expansion.words)
+            words += (replace(port, text=text) for text in self._noted(expansion, port.location).words)
         return tuple(words)
