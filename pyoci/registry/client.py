@@ -7,26 +7,18 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
+from collections.abc import Callable
 from random import random as _random
 from types import TracebackType
 
 from pyoci.progress import Reporter
 from pyoci.reference import Reference
-from pyoci.registry.credentials import (
-    Credential,
-    CredentialFiles,
-    CredentialSource,
-    FixedCredentials,
-    credential_paths,
-)
+from pyoci.registry.credentials import Credential, CredentialFiles, CredentialSource, FixedCredentials
 from pyoci.registry.hosts import HostsConfig
-from pyoci.registry.hosts_files import host_files, load_hosts
 from pyoci.registry.repository import MountFrom, Repository
 from pyoci.registry.session import Request, Session
 
-__all__ = ["RegistryClient", "check_login", "client_of", "connect"]
+__all__ = ["RegistryClient", "check_login", "connect"]
 
 
 class RegistryClient:
@@ -83,29 +75,6 @@ class RegistryClient:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
-
-
-def client_of(
-    environment: Mapping[str, str],
-    *,
-    home: Path,
-    uid: int,
-    insecure: Iterable[str] = (),
-    credentials: Mapping[str, Credential] | None = None,
-    reporter: Reporter | None = None,
-    cancelled: threading.Event | None = None,
-) -> RegistryClient:
-    """The client of a user, by the files and variables that docker, podman and pyoci share.
-
-    `insecure` are hosts of `--insecure-registry`; `credentials` were given for this command and go before the files'.
-
-    Raises:
-        UsageError: a configuration file cannot be used.
-    """
-    reporter = reporter or Reporter()
-    hosts = load_hosts(host_files(environment, home), environment, home).with_insecure(insecure)
-    files = CredentialFiles(credential_paths(environment, home, uid), environment, reporter.warning)
-    return RegistryClient(hosts, FixedCredentials(credentials or {}, files), reporter=reporter, cancelled=cancelled)
 
 
 def connect(

@@ -194,7 +194,9 @@ def decode_auth_file(document: JSONObject, name: str) -> AuthEntries:
         if not isinstance(value, str):
             raise UsageError(f'{name}: "credHelpers" → "{key}" must be a string')
         helpers.setdefault(registry_of_key(key), value)
-    store = document.get("credsStore") or ""
+    store = document.get("credsStore")
+    if store is None:
+        store = ""
     if not isinstance(store, str):
         raise UsageError(f'{name}: "credsStore" must be a string')
     return AuthEntries(auths, helpers, store)
@@ -231,7 +233,9 @@ def _decode_entry(entry: JSONObject, where: str) -> Credential | None:
     """None for the empty entries that docker leaves where a helper holds the secret."""
 
     def text(key: str) -> str:
-        value = entry.get(key) or ""
+        value = entry.get(key)
+        if value is None:
+            return ""
         if not isinstance(value, str):
             raise UsageError(f'{where} → "{key}" must be a string')
         return value

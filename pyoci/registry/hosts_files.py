@@ -29,12 +29,14 @@ class HostFiles:
     registries_confs: tuple[Path, ...]
     """`registries.conf` files, and `registries.conf.d` directories before them."""
     certs_dirs: tuple[Path, ...]
+    required: bool = False
+    """Whether the user named the `config.toml`, so that it must be there."""
 
 
-def host_files(environment: Mapping[str, str], home: Path) -> HostFiles:
-    """Where these files are for a user: `$PYOCI_CONFIG` stands in for both places of `config.toml`."""
+def host_files(environment: Mapping[str, str], home: Path, *, config: Path | None = None) -> HostFiles:
+    """Where these files are for a user; `config`, else `$PYOCI_CONFIG`, stands in for both places of `config.toml`."""
     config_home = Path(environment.get("XDG_CONFIG_HOME") or home / ".config")
-    explicit = environment.get("PYOCI_CONFIG")
+    explicit = config or environment.get("PYOCI_CONFIG")
     configs = (Path(explicit),) if explicit else (config_home / "pyoci" / "config.toml", Path("/etc/pyoci/config.toml"))
     system = Path("/etc/containers")
     own = config_home / "containers"
@@ -48,7 +50,7 @@ def host_files(environment: Mapping[str, str], home: Path) -> HostFiles:
             main if main.exists() else system / "registries.conf",
         )
     certs = (config_home / "docker", Path("/etc/docker"), own, system)
-    return HostFiles(configs, confs, tuple(directory / "certs.d" for directory in certs))
+    return HostFiles(configs, confs, tuple(directory / "certs.d" for directory in certs), required=bool(explicit))
 
 
 def load_hosts(files: HostFiles, environment: Mapping[str, str], home: Path) -> HostsConfig:
@@ -59,12 +61,11 @@ def load_hosts(files: HostFiles, environment: Mapping[str, str], home: Path) -> 
         UsageError: a file cannot be read or has a setting that does not exist.
     """
     merged = HostsConfig()
-    explicit = environment.get("PYOCI_CONFIG")
     for path in files.configs:
         found = read_config(path, home=home)
         if found is None:
-            if explicit:
-                raise UsageError(f"there is no {path}", hint="PYOCI_CONFIG names it")
+            if files.required:
+                raise UsageError(f"there is no configuration file {path}", hint="--config or PYOCI_CONFIG names it")
             continue
         # A file that was read before counts more: its hosts stay, its rules are found first, its network settings win.
         merged = HostsConfig(
