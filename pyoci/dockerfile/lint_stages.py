@@ -43,6 +43,11 @@ class _State:
     triggers: list[ins.TriggerInstruction] = field(default_factory=list)
     """ONBUILD instructions for the next stage."""
 
+    def set(self, name: str, value: str) -> None:
+        """The name goes to the end: of two that are equally near to a misspelt one, the older is suggested."""
+        self.env.pop(name, None)
+        self.env[name] = value
+
     def child(self) -> _State:
         return replace(self, env=dict(self.env), declared=set(self.declared), triggers=[])
 
@@ -207,7 +212,7 @@ class _Checker:
             elif value is None:
                 value = self._scope.get(name)
             if value is not None and name not in _NO_VARIABLES:
-                self._state.env[name] = value
+                self._state.set(name, value)
             self._state.declared.add(name)
 
     def _pairs(self, instruction: ins.Env | ins.Label) -> None:
@@ -218,7 +223,7 @@ class _Checker:
                 self._report("LegacyKeyValueFormat", message, instruction.location, instruction)
             if isinstance(instruction, ins.Env):
                 self._secret("ENV", pair.name, instruction)
-                self._state.env[pair.name.text] = pair.value.text
+                self._state.set(pair.name.text, pair.value.text)
 
     def _secret(self, keyword: Literal["ARG", "ENV"], name: Word, instruction: ins.Instruction) -> None:
         if _SECRET.search(name.text) and not _NO_SECRET.search(name.text):
