@@ -14,9 +14,9 @@ import select
 import stat
 import time
 
-from pyoci.sandbox import cgroups, container, kernel, mounts
+from pyoci.sandbox import cgroups, chroot, container, kernel, mounts
 from pyoci.sandbox.failure import Attempt, Failure
-from pyoci.sandbox.recorder import Recorder
+from pyoci.sandbox.recorder import Recorder, append
 from pyoci.sandbox.socket_proxy import SocketProxy
 from pyoci.sandbox.wire import Channel, Closed, socketpair
 
@@ -47,13 +47,15 @@ def run(request: RunRequest, descriptors: list[int]) -> RunReply:
     cgroup = cgroups.make(request["limits"])
     try:
         ours, theirs = socketpair()
+        in_namespaces = request["mode"] != "chroot"
         with Attempt("cannot make a PID namespace"):
-            kernel.unshare(kernel.CLONE_NEWPID)
+            if in_namespaces:
+                kernel.unshare(kernel.CLONE_NEWPID)
             init = os.fork()
         if init == 0:
             ours.close()
             conversation.close()
-            container.main(request, theirs, stdio)
+            (container if in_namespaces else chroot).main(request, theirs, stdio)
         theirs.close()
         with cgroup.entered(init):
             ours.send("go")
@@ -81,6 +83,7 @@ class Monitor:
         self._recorder: Recorder | None = None
         self._timed_out = False
         timeout = request["timeout_seconds"]
+        self._kill_signal = _signal.SIGKILL if request["mode"] != "chroot" else chroot.END
         self._end_at = time.monotonic() + timeout if timeout else 0.0
         self._kill_at = 0.0
         self._poll = select.poll()
@@ -120,9 +123,11 @@ class Monitor:
 
     def clean(self) -> None:
         """Takes away what the run needed and nobody keeps."""
+        request, root = self._request, self._request["root"]
         if self._recorder is not None:
             self._recorder.save()
-        root = self._request["root"]
+        if root["owners"] and request["mode"] == "single" and request["uid"]:
+            append(root["owners"], f"default {request['uid']} {request['gid']}\n")
         if self._made:
             _remove_mount_points(root["path"] or root["upper"], self._made)
         if root["work"]:
@@ -137,6 +142,8 @@ class Monitor:
         match message:
             case ("error", str(text), str(hint)):
                 self._failure = self._failure or Failure(text, hint)
+            case ("note", str(note)):
+                self._notes.append(note)
             case ("made", list(made)):
                 self._made = made
             case ("sockets",):
@@ -171,15 +178,18 @@ class Monitor:
             self._conversation.receive()
         except Closed:
             self.ignore(self._conversation.fileno())
-            os.kill(self._init, _signal.SIGKILL)
+            self._signal(self._kill_signal)
             return
         self._end()
 
     def _end(self) -> None:
         """Asks the command to end, and has `_keep_time` kill everything if it does not."""
         if not self._kill_at:
-            os.kill(self._init, _signal.SIGTERM)
+            self._signal(_signal.SIGTERM)
             self._kill_at = time.monotonic() + self._request["grace_seconds"]
+
+    def _signal(self, number: int) -> None:
+        os.kill(self._init, number)  # not reaped before the link is closed, so still its ID
 
     def _wait_milliseconds(self) -> int | None:
         ends = [end for end in (self._end_at, self._kill_at) if end]
@@ -195,7 +205,7 @@ class Monitor:
             self._end()
         if self._kill_at and now >= self._kill_at:
             self._kill_at = now + 1  # again, should it ever be lost
-            os.kill(self._init, _signal.SIGKILL)
+            self._signal(self._kill_signal)
 
     def _tell(self, message: str) -> None:
         if self._output >= 0:

@@ -68,8 +68,8 @@ _COMMON = {
     "landlock_restrict_self": 446,
 }
 _OLDER = {
-    "x86_64": {"pivot_root": 155, "keyctl": 250, "seccomp": 317, "capset": 126},
-    "aarch64": {"pivot_root": 41, "keyctl": 219, "seccomp": 277, "capset": 91},
+    "x86_64": {"pivot_root": 155, "keyctl": 250, "seccomp": 317, "capget": 125, "capset": 126},
+    "aarch64": {"pivot_root": 41, "keyctl": 219, "seccomp": 277, "capget": 90, "capset": 91},
 }
 NUMBERS = {**_COMMON, **_OLDER.get(MACHINE, {})}
 """System call numbers of this machine, by name."""
@@ -187,20 +187,21 @@ def last_capability() -> int:
         return 40
 
 
-def drop_capabilities(keep: int, last: int, *, effective: bool) -> None:
+def drop_capabilities(keep: int, last: int) -> None:
     """Limits this process and all its descendants to the capabilities in the mask `keep`.
 
-    `last` is the highest one that the kernel knows. Without `effective` the process loses its own at once and keeps
-    only the bound, as a process that is not root.
+    `last` is the highest one that the kernel knows.
     """
     for capability in range(last + 1):
         if not keep >> capability & 1:
             libc.prctl(_PR_CAPBSET_DROP, ctypes.c_ulong(capability), 0, 0, 0)
     libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
-    mask = keep if effective else 0
-    low, high = mask & 0xFFFF_FFFF, mask >> 32
     header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
-    data = (ctypes.c_uint32 * 6)(low, low, 0, high, high, 0)  # effective, permitted, inheritable; twice 32 bits
+    data = (ctypes.c_uint32 * 6)()  # effective, permitted, inheritable; twice, for 32 bits each
+    syscall("capget", ctypes.byref(header), ctypes.byref(data))
+    # Only what this process has: in a container that may be less than docker's.
+    low, high = data[1] & keep, data[4] & keep >> 32
+    data[:] = [low, low, 0, high, high, 0]
     syscall("capset", ctypes.byref(header), ctypes.byref(data))
 
 

@@ -30,6 +30,8 @@ else:
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _TIOCSCTTY = 0x540E
+_CAP_SYS_CHROOT = 18
+_CAP_MKNOD = 27
 
 
 def prepare(
@@ -111,11 +113,13 @@ def _record(request: RunRequest) -> int:
 
 
 def _drop(request: RunRequest, last_capability: int) -> None:
-    keep = (1 << last_capability + 1) - 1 if request["insecure"] else kernel.DOCKER_CAPABILITIES
+    keep = kernel.DOCKER_CAPABILITIES
+    if request["mode"] == "chroot":
+        keep &= ~(1 << _CAP_SYS_CHROOT | 1 << _CAP_MKNOD)
     uid, gid = request["uid"], request["gid"]
     with Attempt("cannot drop capabilities"):
         if not request["insecure"]:
-            kernel.drop_capabilities(keep, last_capability, effective=True)
+            kernel.drop_capabilities(keep, last_capability)
     if request["mode"] != "single":  # where `separate` made the only ID that there is
         with Attempt(f"cannot become {uid}:{gid}", "the namespace has no such ID; `pyoci doctor` says how to get more"):
             os.setgroups(request["groups"])

@@ -14,6 +14,8 @@ __all__ = [
     "LimitsMessage",
     "MountMessage",
     "PrivilegeMessage",
+    "ProbeReply",
+    "ProbeRequest",
     "RecorderMessage",
     "RootMessage",
     "RunReply",
@@ -159,6 +161,35 @@ class RunRequest(TypedDict):
     filter: bytes
     """A seccomp filter; empty for none."""
     recorder: RecorderMessage | None
+
+
+class ProbeRequest(TypedDict):
+    """What is to be tried."""
+
+    storage: str
+    privileges: list[PrivilegeMessage]
+    """Best first."""
+
+
+class ProbeReply(TypedDict):
+    """What came of it. Numbers are errno; 0 is success, -1 no answer in time."""
+
+    status: dict[str, str]
+    uid_map: str
+    sysctls: dict[str, str]
+    works: dict[str, str]
+    """For each mode what was refused; empty when it works."""
+    user_namespace: int
+    namespaces: int
+    overlay: int
+    overlay_in_memory: int
+    fresh_proc: int
+    listener: int
+    user_xattr: int
+    chroot: int
+    fuse: int
+    landlock: int
+    """ABI version."""
 
 
 class RunReply(TypedDict):

@@ -30,7 +30,7 @@ from pyoci.sandbox.mounting import by_descriptor
 from pyoci.sandbox.ownership import decode_owner, encode_device, encode_owner
 from pyoci.sandbox.syscall_numbers import RECORDED
 
-__all__ = ["Recorder"]
+__all__ = ["Recorder", "append"]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -89,10 +89,7 @@ class Recorder:
     def save(self) -> None:
         """Appends the side table to its file."""
         if self._table and self._owners:
-            lines = "".join(f"{inode} {uid} {gid}\n" for inode, (uid, gid) in sorted(self._owners.items()))
-            descriptor = os.open(self._table, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-            os.write(descriptor, lines.encode())
-            os.close(descriptor)
+            append(self._table, "".join(f"{inode} {uid} {gid}\n" for inode, (uid, gid) in sorted(self._owners.items())))
 
     def _is_waiting(self, identity: bytes) -> bool:
         """Whether the caller still waits; else its process ID may be another's by now."""
@@ -195,6 +192,15 @@ class Recorder:
                 os.close(made)
         finally:
             os.close(parent)
+
+
+def append(path: str, lines: str) -> None:
+    """Adds lines to a side table."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(descriptor, lines.encode())
+    finally:
+        os.close(descriptor)
 
 
 def _touch(descriptor: int) -> bool:

@@ -26,7 +26,7 @@ from pyoci.sandbox.messages import PrivilegeMessage, SettingsMessage
 from pyoci.sandbox.protocols import Privilege
 from pyoci.sandbox.wire import Channel, Closed, socketpair
 
-__all__ = ["Call", "Reply", "Worker", "encode_path"]
+__all__ = ["Call", "Reply", "Worker", "encode_path", "privilege_message"]
 
 _log = logging.getLogger(__name__)
 
@@ -262,22 +262,25 @@ class Worker:
         return self._running
 
     def _settings(self) -> SettingsMessage:
-        privilege = self.privilege
-        message: PrivilegeMessage = {
-            "mode": privilege.mode,
-            "uid": privilege.uid,
-            "gid": privilege.gid,
-            "uid_ranges": list(privilege.uid_ranges),
-            "gid_ranges": list(privilege.gid_ranges),
-            "newuidmap": privilege.newuidmap,
-            "newgidmap": privilege.newgidmap,
-        }
         return {
             "path": [encode_path(entry) for entry in sys.path if entry.startswith("/")],
-            "privilege": message,
+            "privilege": privilege_message(self.privilege),
             "operations": list(self._operations),
             "scratch": [encode_path(path) for path in self._scratch],
         }
+
+
+def privilege_message(privilege: Privilege) -> PrivilegeMessage:
+    """A privilege for the worker."""
+    return {
+        "mode": privilege.mode,
+        "uid": privilege.uid,
+        "gid": privilege.gid,
+        "uid_ranges": list(privilege.uid_ranges),
+        "gid_ranges": list(privilege.gid_ranges),
+        "newuidmap": privilege.newuidmap,
+        "newgidmap": privilege.newgidmap,
+    }
 
 
 def _error_of(failure: Mapping[str, Any]) -> PyociError:
