@@ -130,7 +130,7 @@ def _shown(character: str) -> tuple[str, int]:
     if character == "\t":
         return _TAB, len(_TAB)
     if code < 0x20:
-        return chr(0x2400 + code), 1
+        return f"\\x{code:02x}", 4
     if 0x20 <= code < 0x7F:
         return character, 1
     if 0xDC80 <= code <= 0xDCFF:

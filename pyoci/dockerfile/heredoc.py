@@ -95,14 +95,21 @@ def read_heredocs(line: LogicalLine, reader: LineReader) -> tuple[Heredoc, ...]:
         position += 2
         content = reader.take_until(marker.name, strip_tabs=marker.strip_tabs)
         if content is None:
-            raise DockerfileError(
-                f"the heredoc {marker.name} is not ended",
-                hint=f"end it with a line that holds {marker.name} and nothing else",
-                location=location,
-            )
+            hint = _hint(marker, reader)
+            raise DockerfileError(f"the heredoc {marker.name} is not ended", hint=hint, location=location)
         heredocs.append(Heredoc(marker.name, content, marker.expand, marker.strip_tabs, marker.descriptor, location))
     return tuple(heredocs)
 
 
 def _nothing_set(name: str) -> None:
     return None
+
+
+def _hint(marker: Marker, reader: LineReader) -> str:
+    if marker.name[0].isdecimal():
+        return "if << shifts bits here, write no blanks around it"
+    almost = reader.last_line_like(marker.name)
+    if almost is not None:
+        tabs = "" if marker.strip_tabs else f"; <<-{marker.name} allows tabs before it"
+        return f"line {almost} has blanks around {marker.name}{tabs}"
+    return f"end it with a line that holds {marker.name} and nothing else"

@@ -113,6 +113,13 @@ class LineReader:
         self._next = len(self._lines)
         return None
 
+    def last_line_like(self, text: str) -> int | None:
+        """The number of the last line that is `text` but for white space around it."""
+        for index in range(len(self._lines) - 1, -1, -1):
+            if self._lines[index].strip(SPACES) == text:
+                return index + 1
+        return None
+
     def typed(self, first_line: int) -> str:
         """Everything from the start of a line to what was read last, as typed."""
         return "\n".join(self._lines[first_line - 1 : self._next]).removesuffix("\r")

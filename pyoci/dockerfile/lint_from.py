@@ -83,7 +83,7 @@ def _expanded(
     except ExpansionError:
         return None
     for name in sorted(expansion.missing.difference(names)):
-        near = nearest(name, names)
+        near = nearest(name, names, swaps=False)
         message = f"FROM argument '{name}' is not declared" + (f" (did you mean {near}?)" if near else "")
         findings.add("UndefinedArgInFrom", message, place, lines=_lines(stage), check=stage.check)
     return expansion

@@ -191,7 +191,7 @@ class _Checker:
             return
         if isinstance(instruction, ins.Expose):
             return
-        near = nearest(name, self._state.env)
+        near = nearest(name, self._state.env, swaps=False)
         message = f"Usage of undefined variable '${name}'" + (f" (did you mean ${near}?)" if near else "")
         self._report("UndefinedVar", message, place, instruction)
 

@@ -89,7 +89,9 @@ def parse_healthcheck(request: Request) -> ins.Healthcheck:
         case "CMD":
             form, arguments = _healthcheck_command(request, rest or Token("", kind.end, kind.end))
             if not arguments or arguments == ("",):
-                request.fail("HEALTHCHECK CMD needs a command", None, kind)
+                request.fail(
+                    "HEALTHCHECK CMD needs a command", "write HEALTHCHECK CMD command, or HEALTHCHECK NONE", kind
+                )
             test = ("CMD", *arguments) if form == "exec" else ("CMD-SHELL", *arguments)
         case other:
             near = nearest(other, ("CMD", "NONE"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 
 from pyoci.dockerfile import instructions as ins
@@ -96,11 +97,11 @@ def _paths(request: Request) -> _Paths:
         )
     tokens = list(request.json) if request.json is not None else request.blank_words()
     if len(tokens) < 2:
+        example = "source destination"
+        if tokens:
+            example = f"{tokens[0].text} ." if request.json is None else json.dumps([tokens[0].text, "."])
         message = f"{request.keyword} needs a source and a destination"
-        hint = (
-            f"write {request.keyword} {tokens[0].text} ." if tokens else f"write {request.keyword} source destination"
-        )
-        request.fail(message, hint, tokens[0] if tokens else None)
+        request.fail(message, f"write {request.keyword} {example}", tokens[0] if tokens else None)
     *source_tokens, destination = tokens
     if parse_marker(destination.text):
         request.fail("a heredoc cannot be the destination", "put a path behind it", destination)

@@ -74,6 +74,10 @@ def unknown_instruction(request: Request) -> DockerfileError:
     """The error for a keyword that is none."""
     typed = request.typed_keyword
     place = request.line.location(typed.start, typed.end)
+    if not typed.text:
+        return DockerfileError(
+            "nothing follows the escape character", hint="take the last escape character away", location=place
+        )
     name = next((typed.text[:i] for i, c in enumerate(typed.text) if c in SPACES and c not in BLANKS), typed.text)
     if name != typed.text:
         return DockerfileError(

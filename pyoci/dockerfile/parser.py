@@ -160,9 +160,11 @@ class _Builder:
         if len(words) == 2 and words[1].text.lower() == "as":
             request.fail("AS needs a name for the stage", f"write FROM {words[0].text} AS name", words[1])
         if len(words) == 2 or (len(words) > 1 and words[1].text.lower() != "as"):
-            request.fail(f'FROM takes an image and AS name, not "{words[1].text}"', None, words[1])
+            hint = f"write FROM {words[0].text} AS {words[1].text}" if len(words) == 2 else "write FROM image AS name"
+            request.fail(f'FROM takes an image and AS name, not "{words[1].text}"', hint, words[1])
         if len(words) > 3:
-            request.fail(f'FROM takes nothing behind the name, but has "{words[3].text}"', None, words[3])
+            hint = f"write FROM {words[0].text} AS {words[2].text}"
+            request.fail(f'FROM takes nothing behind the name, but has "{words[3].text}"', hint, words[3])
         name = words[2].text.lower() if len(words) == 3 else None
         if name is not None and not _STAGE_NAME.fullmatch(name):
             hint = "a name begins with a letter, then letters, digits, - _ and ."
