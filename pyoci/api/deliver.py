@@ -44,7 +44,7 @@ def deliver(
             case "oci":
                 _oci(output, names, result, services)
             case "docker":
-                _docker(output, names, built, services)
+                _docker(output, names, result, services)
             case "local" | "tar":
                 _root_file_system(output, built, services, trees)
 
@@ -65,22 +65,27 @@ def _push(names: tuple[Reference, ...], result: BuildResult, services: Services)
 
 def _oci(output: Output, names: tuple[Reference, ...], result: BuildResult, services: Services) -> None:
     from pyoci.export.oci import write_oci_archive, write_oci_layout
+    from pyoci.export.roots import NamedRoot
 
-    roots = [(name, result.descriptor) for name in names] or [(None, result.descriptor)]
+    roots = [NamedRoot(result.descriptor, names)]
+    content = services.resolver.content
     if output.attributes.get("tar", "true") == "false":
-        write_oci_layout(roots, services.resolver.content, _directory(output, services))
+        write_oci_layout(roots, content, _directory(output, services), reporter=services.reporter)
         return
     with output_stream(output.destination, services) as stream:
-        write_oci_archive(roots, services.resolver.content, stream)
+        write_oci_archive(roots, content, stream, reporter=services.reporter)
 
 
-def _docker(output: Output, names: tuple[Reference, ...], built: tuple[Built, ...], services: Services) -> None:
+def _docker(output: Output, names: tuple[Reference, ...], result: BuildResult, services: Services) -> None:
     from pyoci.export.docker_archive import write_docker_archive
+    from pyoci.export.roots import NamedRoot
 
-    if not output.destination and not built:
-        return
+    if not output.destination:
+        return  # what docker loads into its engine is in the store already
+    roots = [NamedRoot(result.descriptor, names)]
+    here = services.environment.platform
     with output_stream(output.destination, services) as stream:
-        write_docker_archive([one.image for one in built], services.resolver.content, stream, tags=names)
+        write_docker_archive(roots, services.resolver.content, stream, platform=here, reporter=services.reporter)
 
 
 def _directory(output: Output, services: Services) -> Path:
@@ -92,18 +97,26 @@ def _directory(output: Output, services: Services) -> Path:
 
 
 def _root_file_system(output: Output, built: tuple[Built, ...], services: Services, trees: Trees) -> None:
-    from pyoci.export.rootfs import write_root_directory, write_root_tar
+    from pyoci.export.directory import write_root_directory
+    from pyoci.export.rootfs import write_root_tar
 
+    scratch = services.store.root / "tmp"
     if output.type == "local":
         directory = _directory(output, services)
         for one in built:
             below = directory / str(one.plan.platform).replace("/", "_") if len(built) > 1 else directory
-            write_root_directory(trees.of(one.filesystem), below, reporter=services.reporter)
+            write_root_directory(
+                trees.of(one.filesystem),
+                below,
+                scratch=scratch,
+                reporter=services.reporter,
+                cancelled=services.cancelled,
+            )
         return
     if len(built) > 1:
         raise UsageError("type=tar holds one platform", hint="use type=local, which makes a directory per platform")
     with output_stream(output.destination, services) as stream:
-        write_root_tar(trees.of(built[0].filesystem), stream, mtime_limit=services.environment.now)
+        write_root_tar(trees.of(built[0].filesystem), stream, scratch=scratch)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from typing import Literal
 
 from pyoci.api.services import Options, Services, opened
 from pyoci.api.transfer import find_image
-from pyoci.build.config_effects import joined_workdir, set_variable
+from pyoci.build.config_effects import joined_path, set_variable
 from pyoci.build.filesystem import SCRATCH, Filesystem
 from pyoci.build.operations.users import run_account
 from pyoci.build.trees import Trees
@@ -112,7 +112,7 @@ def _run(request: RunRequest, services: Services) -> int:
     process = Process(
         args=_arguments(request, config),
         env=env,
-        cwd=joined_workdir("/", request.workdir or config.working_dir or "/"),
+        cwd=joined_path("/", request.workdir or config.working_dir or "/"),
         uid=account.uid,
         gid=account.gid,
         groups=account.groups,

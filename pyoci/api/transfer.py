@@ -11,7 +11,7 @@ from pyoci.api.services import Options, Services, opened
 from pyoci.content import copy_graph
 from pyoci.digest import Digest
 from pyoci.errors import ContentNotFound, UsageError
-from pyoci.image import Descriptor, Image
+from pyoci.image import Descriptor
 from pyoci.platforms import Platform, parse_platform
 from pyoci.reference import Reference, parse_reference
 from pyoci.resolver import read_image, select_manifest
@@ -96,28 +96,23 @@ def save(
     from pyoci.api.deliver import output_stream
     from pyoci.export.docker_archive import write_docker_archive
     from pyoci.export.oci import write_oci_archive
+    from pyoci.export.roots import NamedRoot
 
     if format not in ("docker", "oci"):
         raise UsageError(f'unknown format "{format}"', hint="it is docker or oci")
     with opened(options) as services:
-        content = services.resolver.content
-        found = [find_image(name, services) for name in names]
+        found: dict[Digest, NamedRoot] = {}
+        for name in names:
+            reference, root = find_image(name, services)
+            tags = found[root.digest].names if root.digest in found else ()
+            found[root.digest] = NamedRoot(root, (*tags, reference) if reference else tags)
+        content, roots = services.resolver.content, list(found.values())
         with output_stream(str(destination), services) as stream:
             if format == "oci":
-                write_oci_archive([(reference, root) for reference, root in found], content, stream)
-                return
-            here = services.environment.platform
-            images: dict[Digest, tuple[Image, list[Reference]]] = {}
-            for reference, root in found:
-                image = read_image(root, content, here, name=root.digest)
-                tags = images.setdefault(image.digest, (image, []))[1]
-                if reference is not None:
-                    tags.append(reference)
-            write_docker_archive_of(list(images.values()), content, stream, write_docker_archive)
-
-
-def write_docker_archive_of(*_: object) -> None:
-    """Placeholder until the exporter's shape is known."""
+                write_oci_archive(roots, content, stream, reporter=services.reporter)
+            else:
+                here = services.environment.platform
+                write_docker_archive(roots, content, stream, platform=here, reporter=services.reporter)
 
 
 def load(source: str | Path | BinaryIO, *, options: Options | None = None) -> list[Reference | Digest]:

@@ -40,7 +40,7 @@ def assemble_image(
     annotations: Mapping[str, str],
     docker_types: bool = False,
 ) -> Image:
-    """The image of a plan whose target has this file system. Its documents are in the store, its base layers may not be.
+    """The image of a plan whose target has this file system. Its documents are in the store; base layers may not be.
 
     Raises:
         LayerError, ContentError: a layer cannot be written.
@@ -55,7 +55,7 @@ def assemble_image(
         platform=plan.platform,
         config=config,
         diff_ids=tuple(layer.diff_id for layer in layers),
-        history=_history(base, plan.history),
+        history=_history(base, plan.history, len(layers)),
         created=timestamp(epoch),
         author=plan.author,
         extra=base.extra if base else {},
@@ -79,16 +79,19 @@ def _plain(descriptor: Descriptor, media_type: str) -> Descriptor:
     return Descriptor(media_type, descriptor.digest, descriptor.size, urls=descriptor.urls)
 
 
-def _history(base: ImageConfig | None, new: Sequence[History]) -> tuple[History, ...]:
-    """The base's history, made to have an entry per layer where its builder wrote none, then what is new."""
-    if base is None:
-        return tuple(new)
-    entries = list(base.history)
-    layers = sum(not entry.empty_layer for entry in entries)
-    if layers > len(base.diff_ids):
-        entries, layers = [], 0
-    missing = len(base.diff_ids) - layers
-    entries.extend(History(created=base.created, comment="layer of the base image") for _ in range(missing))
+def _history(base: ImageConfig | None, new: Sequence[History], layers: int) -> tuple[History, ...]:
+    """The base's history, made to have an entry per layer where its builder wrote none, then what is new.
+
+    Layers that no instruction made (FROM a directory) get an entry too: readers count them (image-spec config.md).
+    """
+    entries = list(base.history) if base else []
+    described = sum(not entry.empty_layer for entry in entries)
+    below = len(base.diff_ids) if base else 0
+    if described > below:
+        entries, described = [], 0
+    missing = layers - described - sum(not entry.empty_layer for entry in new)
+    created = base.created if base else None
+    entries.extend(History(created=created, comment="layer without an instruction") for _ in range(missing))
     return (*entries, *new)
 
 

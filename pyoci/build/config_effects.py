@@ -33,7 +33,8 @@ __all__ = [
     "ConfigInstruction",
     "apply_effect",
     "go_quoted_list",
-    "joined_workdir",
+    "joined_path",
+    "next_workdir",
     "set_variable",
     "with_shell",
 ]
@@ -61,8 +62,13 @@ def set_variable(env: tuple[str, ...], name: str, value: str) -> tuple[str, ...]
     return (*env, entry)
 
 
-def joined_workdir(current: str, path: str) -> str:
-    """The working directory that `WORKDIR path` sets: absolute, without `.` and `..`."""
+def next_workdir(current: str, path: str) -> str:
+    """The config's WorkingDir after `WORKDIR path`: an absolute path as written, a relative one joined and cleaned."""
+    return path if path.startswith("/") else joined_path(current, path)
+
+
+def joined_path(current: str, path: str) -> str:
+    """A path from the root, without `.` and `..`; a relative one starts at `current`."""
     parts: list[str] = []
     for part in (path if path.startswith("/") else f"{current}/{path}").split("/"):
         if part == "..":

@@ -11,7 +11,7 @@ import hashlib
 import os
 import stat
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -49,6 +49,7 @@ class DirectoryContext:
         self._directories: dict[str, dict[str, Entry]] = {}
         self._stamps: dict[str, FileStamp] = {}
         self._digests: dict[str, Digest] = {}
+        self._inodes: dict[str, tuple[int, int]] = {}
         self._root_entry = Entry(LayerPath(""), "dir", mode=0o755)
 
     def lookup_nofollow(self, path: str) -> Entry | None:
@@ -85,6 +86,9 @@ class DirectoryContext:
                 self._index.put(entry.path, stamp, digest)
         self._digests[entry.path] = digest
         return digest
+
+    def inode(self, entry: Entry) -> Hashable | None:
+        return self._inodes.get(entry.path)
 
     @contextmanager
     def one_pass(self, entries: Iterable[Entry], directory: Path) -> Iterator[OpenContent]:
@@ -159,6 +163,8 @@ class DirectoryContext:
         size = status.st_size if kind == "file" else 0
         if kind == "file":
             self._stamps[path] = (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+            if status.st_nlink > 1:
+                self._inodes[path] = (status.st_dev, status.st_ino)
         return Entry(LayerPath(path), kind, mode=mode, size=size, link=link, device=device)
 
     def _included(self, entry: Entry) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pyoci.build.config_effects import joined_workdir
+from pyoci.build.config_effects import joined_path
 from pyoci.build.graph import VertexID, vertex
 from pyoci.build.steps import ContextStep, CopySource, CopyStep, InlineFile
 from pyoci.dockerfile.chmod import parse_mode
@@ -63,7 +63,7 @@ def _text(word: Word | None) -> str:
 def absolute_destination(workdir: str, text: str) -> str:
     """The destination from the root, with its trailing slash if it says that it is a directory."""
     is_directory = text in ("", ".") or text.endswith(("/", "/."))
-    path = joined_workdir(workdir, text)
+    path = joined_path(workdir, text)
     return path + "/" if is_directory and path != "/" else path
 
 

@@ -18,7 +18,8 @@ from pyoci.build.filesystem import SCRATCH, Filesystem, Result, SourceFiles
 from pyoci.build.graph import Graph, Vertex, VertexID
 from pyoci.build.layers import write_changes
 from pyoci.build.operations.add import place_archive
-from pyoci.build.operations.copy import Destination, Placement, place_inline, place_selection
+from pyoci.build.operations.copy import Placement, place_inline, place_selection
+from pyoci.build.operations.destination import Destination
 from pyoci.build.operations.run import RunServices, run_command
 from pyoci.build.operations.selection import Selection, select, selection_digest
 from pyoci.build.operations.users import chown_ids
@@ -155,11 +156,14 @@ class StepExecutor:
             case CopyStep():
                 return self._copy(vertex, step, parent, inputs)
             case WorkdirStep():
-                return self._layer(make_workdir(step, self.services.trees.of(parent)), step.epoch)
+                return self._layer(make_workdir(step, self.services.trees.of(parent), self._warn(vertex)), step.epoch)
             case ImageStep() | ContextStep() | HttpStep() | GitStep():
                 raise AssertionError(f"{type(step).__name__} has no file system below it")
             case _:
                 assert_never(step)
+
+    def _warn(self, vertex: Vertex) -> Callable[[str], None]:
+        return lambda text: self.reporter.warning(text, location=vertex.location)
 
     def _output(self, vertex: Vertex) -> Callable[[bytes], None]:
         return lambda data: self.reporter.step_output(vertex.id, data)
@@ -168,7 +172,7 @@ class StepExecutor:
         tree = Tree() if step.link else self.services.trees.of(parent)
         owners = self.services.trees.of(parent) if step.chown and not step.link else tree
         placement = Placement(
-            chown_ids(owners, step.chown) if step.chown else None,
+            chown_ids(owners, step.chown, self._warn(vertex)) if step.chown else None,
             parse_mode(step.chmod) if step.chmod else None,
             step.epoch,
         )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -44,6 +44,9 @@ class FileView(Protocol):
 
     def digest_of(self, entry: Entry) -> Digest | None:
         """The sha256 of a file's bytes, or None where it is not known without `open_content`."""
+
+    def inode(self, entry: Entry) -> Hashable | None:
+        """What the names of one file have in common; None for what has but one name."""
 
     def one_pass(self, entries: Iterable[Entry], directory: Path) -> AbstractContextManager[OpenContent]:
         """Opens these files, whatever their order, reading no blob twice; `directory` is for what has to wait its turn."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, assert_never
 
-from pyoci.build.config_effects import joined_workdir, with_shell
+from pyoci.build.config_effects import joined_path, with_shell
 from pyoci.build.graph import VertexID
 from pyoci.build.scopes import PROXY_NAMES
 from pyoci.build.steps import (
@@ -65,7 +65,7 @@ def plan_run(planner: StagePlanner, instruction: Run) -> None:
     step = RunStep(
         args=args,
         env=tuple(f"{name}={value}" for name, value in environment.items() if name not in PROXY_NAMES),
-        cwd=planner.config.working_dir or "/",
+        cwd=joined_path("/", planner.config.working_dir or "/"),
         user=planner.config.user,
         mounts=mounts,
         files=(InlineFile(command.script.name, command.script.content),) if command.script else (),
@@ -118,17 +118,17 @@ def _mount(planner: StagePlanner, options: MountOptions, inputs: list[VertexID])
         case TmpfsMount():
             return TmpfsMountStep(_target(planner, mount.target, options), mount.size_bytes)
         case SecretMount():
-            target = joined_workdir(planner.config.working_dir or "/", mount.target) if mount.target else ""
+            target = joined_path(planner.config.working_dir or "/", mount.target) if mount.target else ""
             return SecretMountStep(mount.id, target, mount.env or "", mount.required, mount.mode, mount.uid, mount.gid)
         case SshMount():
-            target = joined_workdir("/", mount.target) if mount.target else ""
+            target = joined_path("/", mount.target) if mount.target else ""
             return SshMountStep(mount.id, target, mount.required, mount.mode, mount.uid, mount.gid)
         case _:
             assert_never(mount)
 
 
 def _target(planner: StagePlanner, target: str, options: MountOptions) -> str:
-    path = joined_workdir(planner.config.working_dir or "/", target)
+    path = joined_path(planner.config.working_dir or "/", target)
     if path == "/":
         raise DockerfileError(
             f'invalid mount target "{target}"',
@@ -139,7 +139,7 @@ def _target(planner: StagePlanner, target: str, options: MountOptions) -> str:
 
 
 def _clean(path: str) -> str:
-    return joined_workdir("/", path).removeprefix("/")
+    return joined_path("/", path).removeprefix("/")
 
 
 def _input(planner: StagePlanner, name: str | None, source: str, options: MountOptions, inputs: list[VertexID]) -> int:

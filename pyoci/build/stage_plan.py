@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from pyoci.build.config_effects import DEFAULT_PATH, apply_effect, joined_workdir, set_variable
+from pyoci.build.config_effects import DEFAULT_PATH, apply_effect, joined_path, next_workdir, set_variable
 from pyoci.build.copy_plan import plan_copy
 from pyoci.build.graph import VertexID, vertex
 from pyoci.build.plan import PlannedRun
@@ -73,7 +73,7 @@ class PlannedStage:
         if not any(entry.startswith("PATH=") for entry in config.env) and platform.os != "windows":
             config = replace(config, env=set_variable(config.env, "PATH", DEFAULT_PATH))
         if config.working_dir:
-            config = replace(config, working_dir=joined_workdir("/", config.working_dir))
+            config = replace(config, working_dir=next_workdir("/", config.working_dir))
         variables = StageVariables(dict(entry.partition("=")[::2] for entry in config.env))
         triggers = config.on_build
         config = replace(config, on_build=())
@@ -227,10 +227,10 @@ class StagePlanner:
                     self._effect(expand_instruction(instruction, self.lookup, self.escape))
 
     def _workdir(self, instruction: Workdir) -> None:
-        path = joined_workdir(self.config.working_dir or "/", instruction.path.text)
+        path = next_workdir(self.config.working_dir or "/", instruction.path.text)
         self.config = replace(self.config, working_dir=path)
         if path != "/":
-            step = WorkdirStep(path, self.config.user, self.options.epoch)
+            step = WorkdirStep(joined_path("/", path), self.config.user, self.options.epoch)
             self.add_step(step, (), instruction, f"WORKDIR {instruction.path.text}")
         self.add_history(f"WORKDIR {path}", has_layer=path != "/")
 

@@ -9,7 +9,7 @@ describes are root's, mode 0755.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -51,6 +51,7 @@ class Tree:
     def __init__(self, layers: Iterable[ChangeSet] = ()) -> None:
         self._levels = tuple(Level(layer) for layer in layers)
         self._cache: dict[str, _Found | None] = {}
+        self._shared: set[tuple[int, str]] | None = None
         self._below: dict[int, Tree] = {}
 
     def with_changes(self, changes: ChangeSet) -> Tree:
@@ -175,6 +176,16 @@ class Tree:
                 return passes.get(level, self._levels[level].source.open)(held)
 
             yield open_content
+
+    def inode(self, entry: Entry) -> Hashable | None:
+        """What the names of one file have in common; None for what has but one name."""
+        found = self._at(entry.path)
+        if found is None or found.entry.type == "dir":
+            return None
+        if self._shared is None:
+            self._shared = self._linked()
+        held = (found.level, str(found.holder))
+        return held if held in self._shared else None
 
     def _held(self, entry: Entry) -> tuple[int, Entry]:
         """The layer that has a file's bytes, and the entry by which it knows them."""

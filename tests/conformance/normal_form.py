@@ -47,7 +47,7 @@ def normal_form(archive: Path, *, base_layers: int = 0) -> dict[str, Any]:
         if "manifests" in document:
             document = json.loads(blob(document["manifests"][0]))
         config = json.loads(blob(document["config"]))
-        layers = [_layer(blob(layer)) for layer in document["layers"]]
+        layers = [_layer(blob(layer)) for layer in document["layers"] or ()]
     flat: dict[str, Any] = {}
     for layer in layers:
         _apply(flat, layer)

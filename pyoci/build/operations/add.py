@@ -9,11 +9,13 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, cast
 
 from pyoci.build.files import FileView
-from pyoci.build.operations.copy import Destination, Placement
+from pyoci.build.operations.copy import Placement
+from pyoci.build.operations.destination import Destination
 from pyoci.build.operations.selection import Selection
 from pyoci.build.steps import CopyStep
 from pyoci.layer.compression import detect, open_decompressed
@@ -79,13 +81,15 @@ def place_archive(
     if root.type != "file" or not _is_archive(files, root):
         return False
     base = to.resolve(step.destination)
-    to.make_directories(base, placement)
+    to.make_directories(base, placement.parent)
+    implied = Placement(None, None, step.epoch)
     spool = Spool(directory)
     with _tar(files, root) as stream:
         for entry, body in read_archive(stream):
             if entry.path:  # of the archive's root the destination takes nothing
                 content = spool.add(body) if body is not None else None
-                to.unpack(entry, base, placement, content)
+                uid, gid = placement.owner or (entry.uid, entry.gid)
+                to.unpack(replace(entry, uid=uid, gid=gid), base, implied.parent, content)
     return True
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from pyoci.build.files import FileView, read_content
@@ -46,42 +47,48 @@ def _user(files: FileView, name: str) -> list[str] | None:
     return next((row for row in _table(files, "etc/passwd", 7) if row[0] == name), None)
 
 
-def _group_id(files: FileView, name: str, flag: str) -> int:
+def _group_id(files: FileView, name: str) -> int | None:
     number = _number(name)
     if number is not None:
         return number
-    for row in _table(files, "etc/group", 4):
-        found = _number(row[2])
-        if row[0] == name and found is not None:
-            return found
-    raise BuildError(
-        f'{flag}: group "{name}" is not in the image',
-        hint="add it with RUN addgroup, or give its number: names are looked up in the image's /etc/group",
-    )
+    return next((_number(row[2]) for row in _table(files, "etc/group", 4) if row[0] == name), None)
 
 
-def _unknown_user(name: str, flag: str) -> BuildError:
-    return BuildError(
-        f'{flag}: user "{name}" is not in the image',
-        hint="add it with RUN adduser, or give its number: names are looked up in the image's /etc/passwd",
-    )
-
-
-def chown_ids(files: FileView, owner: str) -> tuple[int, int]:
+def chown_ids(files: FileView, owner: str, warn: Callable[[str], None]) -> tuple[int, int]:
     """Uid and gid that `--chown=owner` means; without a group, a name brings its own and a number stands for both.
 
+    As in BuildKit, a user that passwd does not know is 0:0, and a group that is not known changes nothing; `warn` is told.
+
     Raises:
-        BuildError: a name that the image does not know.
+        BuildError: a name, and the image has no passwd (or group) to look it up in.
     """
     name, _, group = owner.partition(":")
     uid = _number(name)
     gid = uid
     if uid is None:
+        _require(files, "etc/passwd", name, "user")
         row = _user(files, name)
         uid, gid = (_number(row[2]), _number(row[3])) if row else (None, None)
-    if uid is None or gid is None:
-        raise _unknown_user(name, "--chown")
-    return uid, _group_id(files, group, "--chown") if group else gid
+        if uid is None or gid is None:
+            warn(f'user "{name}" is not in the image\'s /etc/passwd: taken for 0:0')
+            uid = gid = 0
+    assert gid is not None
+    if not group:
+        return uid, gid
+    found = _group_id(files, group)
+    if found is None:
+        _require(files, "etc/group", group, "group")
+        warn(f'group "{group}" is not in the image\'s /etc/group: taken for {gid}')
+        return uid, gid
+    return uid, found
+
+
+def _require(files: FileView, path: str, name: str, kind: str) -> None:
+    if files.lookup_nofollow(files.resolve(path)) is None:
+        raise BuildError(
+            f'{kind} "{name}" cannot be looked up: the image has no /{path}',
+            hint="give its number: names are looked up in the image, not on this machine",
+        )
 
 
 def run_account(files: FileView, user: str) -> Account:
@@ -98,18 +105,25 @@ def run_account(files: FileView, user: str) -> Account:
         (r for r in _table(files, "etc/passwd", 7) if r[0] == name or (number is not None and r[2] == name)), None
     )
     if row is None and number is None:
-        raise _unknown_user(name, "USER")
+        raise BuildError(
+            f'unable to find user "{name}" in the image', hint="add it with RUN adduser, or give its number"
+        )
     uid = _number(row[2]) if row else number
     gid = _number(row[3]) if row else 0
     if uid is None or gid is None:
         raise BuildError(f'USER: the line of "{name}" in the image\'s /etc/passwd is malformed')
     home = row[5] if row and row[5] else "/"
     if group:
-        return Account(uid, _group_id(files, group, "USER"), (), home)
+        found = _group_id(files, group)
+        if found is None:
+            raise BuildError(
+                f'unable to find group "{group}" in the image', hint="add it with RUN addgroup, or give its number"
+            )
+        return Account(uid, found, (), home)
     groups: list[int] = []
     if row:
         for line in _table(files, "etc/group", 4):
-            found = _number(line[2])
-            if found is not None and found != gid and row[0] in line[3].split(","):
-                groups.append(found)
+            number = _number(line[2])
+            if number is not None and number != gid and row[0] in line[3].split(","):
+                groups.append(number)
     return Account(uid, gid, tuple(groups), home)

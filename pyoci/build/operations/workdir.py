@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from pyoci.build.files import FileView
-from pyoci.build.operations.copy import Destination, Placement
+from pyoci.build.operations.copy import Placement
+from pyoci.build.operations.destination import Destination
 from pyoci.build.operations.users import chown_ids
 from pyoci.build.steps import WorkdirStep
 
 __all__ = ["make_workdir"]
 
 
-def make_workdir(step: WorkdirStep, below: FileView) -> Destination:
+def make_workdir(step: WorkdirStep, below: FileView, warn: Callable[[str], None]) -> Destination:
     """The tree with the directory in it.
 
     Raises:
@@ -18,9 +21,6 @@ def make_workdir(step: WorkdirStep, below: FileView) -> Destination:
     """
     to = Destination(below)
     path = to.resolve(step.path)
-    if to.lookup(path) is None:
-        owner = chown_ids(below, step.user) if step.user else None
-        to.make_directories(path, Placement(owner, None, step.epoch))
-    else:
-        to.make_directories(path, Placement(None, None, step.epoch))
+    owner = chown_ids(below, step.user, warn) if step.user and to.lookup(path) is None else None
+    to.make_directories(path, Placement(owner, None, step.epoch).parent)
     return to

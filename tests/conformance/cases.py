@@ -1,0 +1,145 @@
+"""Cases of the conformance suite: one text file each, with a Dockerfile, a context and the options of the build.
+
+    # what the case shows
+    == Dockerfile
+    FROM scratch
+    COPY a /
+    == file a 0644
+    content
+    == dir d 0700
+    == link l target
+    == fifo f
+    == option target=final
+    == arg NAME=value
+    == fails
+
+`base` in a FROM is a base image that the suite makes (busybox). What BuildKit made of a case stands beside it as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+__all__ = ["BUILDS", "Case", "read_case", "read_cases"]
+
+BUILDS = Path(__file__).parents[2] / "fixtures" / "builds"
+
+
+@dataclass(frozen=True)
+class Node:
+    """One entry of a context."""
+
+    kind: str
+    path: str
+    argument: str
+    content: str
+
+
+@dataclass(frozen=True)
+class Case:
+    """One behaviour of the language."""
+
+    name: str
+    about: str
+    dockerfile: str
+    nodes: tuple[Node, ...]
+    options: dict[str, str] = field(default_factory=dict)
+    args: dict[str, str] = field(default_factory=dict)
+    contexts: dict[str, str] = field(default_factory=dict)
+    """Named contexts, by the folder of the context that they are."""
+    fails: bool = False
+
+    @property
+    def final_on_base(self) -> bool:
+        """Whether the image's lowest layer is the base's."""
+        bases: dict[str, str] = {}
+        current = ""
+        for line in self.dockerfile.splitlines():
+            words = [word for word in line.split() if not word.startswith("--")]
+            if len(words) > 1 and words[0].upper() == "FROM":
+                current = words[3].lower() if len(words) > 3 else f"#{len(bases)}"
+                bases[current] = bases.get(words[1].lower(), words[1])
+        return bases.get(self.options.get("target", current).lower(), "") == "base"
+
+    @property
+    def runs(self) -> bool:
+        return "RUN" in self.dockerfile
+
+    @property
+    def recorded(self) -> Any:
+        """What BuildKit made of it."""
+        return json.loads((BUILDS / f"{self.name}.json").read_text())
+
+    def write_context(self, directory: Path) -> None:
+        """The context on disk, with the Dockerfile in it."""
+        directory.mkdir(parents=True)
+        (directory / "Dockerfile").write_bytes(self.dockerfile.encode("utf-8", "surrogateescape"))
+        for node in self.nodes:
+            path = directory / node.path
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if node.kind == "link":
+                path.symlink_to(node.argument)
+            elif node.kind == "hardlink":
+                os.link(directory / node.argument, path)
+            elif node.kind == "fifo":
+                os.mkfifo(path)
+            elif node.kind == "dir":
+                path.mkdir(exist_ok=True)
+            else:
+                path.write_bytes(node.content.encode("utf-8", "surrogateescape"))
+        for node in reversed(self.nodes):
+            if node.kind in ("file", "dir", "fifo"):
+                default = "0755" if node.kind == "dir" else "0644"
+                (directory / node.path).chmod(int(node.argument or default, 8))
+        for parent in sorted({p for node in self.nodes for p in (directory / node.path).parents if p > directory}):
+            if not any(node.kind == "dir" and directory / node.path == parent for node in self.nodes):
+                parent.chmod(0o755)
+
+
+def read_case(path: Path) -> Case:
+    """The case in a file."""
+    about: list[str] = []
+    sections: list[tuple[list[str], list[str]]] = []
+    for line in path.read_bytes().decode("utf-8", "surrogateescape").split("\n"):
+        if line.startswith("== "):
+            sections.append((line[3:].split(" "), []))
+        elif sections:
+            sections[-1][1].append(line)
+        elif line.startswith("# "):
+            about.append(line[2:])
+    dockerfile = ""
+    nodes: list[Node] = []
+    options: dict[str, str] = {}
+    args: dict[str, str] = {}
+    contexts: dict[str, str] = {}
+    fails = False
+    for number, (words, lines) in enumerate(sections):
+        text = "\n".join(lines)
+        if number == len(sections) - 1:
+            text = text.removesuffix("\n")
+        text = text + "\n" if text else ""
+        match words:
+            case ["Dockerfile"]:
+                dockerfile = text
+            case ["option", value]:
+                options.update([value.split("=", 1)])
+            case ["arg", value]:
+                args.update([value.split("=", 1)])
+            case ["context", value]:
+                contexts.update([value.split("=", 1)])
+            case ["fails"]:
+                fails = True
+            case [kind, name, *rest]:
+                nodes.append(Node(kind, name, rest[0] if rest else "", text))
+            case _:
+                raise ValueError(f"{path.name}: cannot read section {words}")
+    return Case(path.stem, " ".join(about), dockerfile, tuple(nodes), options, args, contexts, fails)
+
+
+def read_cases() -> list[Case]:
+    """All cases, by name."""
+    return [read_case(path) for path in sorted(BUILDS.glob("*.case"))]
