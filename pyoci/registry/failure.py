@@ -66,13 +66,13 @@ def transport_failure(error: BaseException, host: str, *, proxied: bool = False)
 
     certificate = first(ssl.SSLCertVerificationError)
     if isinstance(certificate, ssl.SSLCertVerificationError):
-        reason = one_line(certificate.verify_message or "it cannot be verified").rstrip(".")
+        reason = one_line(getattr(certificate, "verify_message", "") or "it cannot be verified").rstrip(".")
         return TransportFailure(f"the certificate of {host} is not trusted: {reason}", "certificate", host=host)
     tls = first(ssl.SSLError)
     if isinstance(tls, ssl.SSLEOFError | ssl.SSLZeroReturnError):
         return TransportFailure(f"{host} closed the connection", "broken", host=host)
     if isinstance(tls, ssl.SSLError):
-        reason = tls.reason or "handshake failed"
+        reason = getattr(tls, "reason", None) or "handshake failed"
         if reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG"):
             return TransportFailure(f"{host} does not speak TLS", "plain", host=host)
         return TransportFailure(f"TLS with {host} failed: {reason.lower().replace('_', ' ')}", "tls", host=host)

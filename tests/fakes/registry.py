@@ -213,6 +213,7 @@ def fake_registry(registry: FakeRegistry | None = None, *, tls: ssl.SSLContext |
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
+    request_queue_size = 128
 
     def __init__(self, address: tuple[str, int], state: FakeRegistry, tls: ssl.SSLContext | None) -> None:
         self.state = state
