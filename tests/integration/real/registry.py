@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 START_SECONDS = 30
+NEW_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,9 @@ class Certificates:
     ca: Path
     certificate: Path
     key: Path
+    ca_key: Path
+    wants_clients: bool = False
+    """Whether clients must show a certificate of the same CA."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +120,8 @@ def start_registry(
     listener: dict[str, object] = {"addr": host, "secret": "one test's secret"}
     if tls is not None:
         listener["tls"] = {"certificate": str(tls.certificate), "key": str(tls.key)}
+        if tls.wants_clients:
+            listener["tls"] = {"certificate": str(tls.certificate), "key": str(tls.key), "clientcas": [str(tls.ca)]}
     config: dict[str, object] = {
         "version": "0.1",
         "log": {"level": "info", "accesslog": {"disabled": False}},
@@ -160,19 +166,27 @@ def free_port() -> int:
 def make_certificates(directory: Path) -> Certificates:
     """A CA and a server certificate signed by it, made by openssl."""
     directory.mkdir(parents=True, exist_ok=True)
-
-    def openssl(*arguments: str) -> None:
-        subprocess.run(["openssl", *arguments], check=True, capture_output=True, timeout=60, cwd=directory)
-
-    new_key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2")
-    openssl("req", "-x509", *new_key, "-keyout", "ca.key", "-out", "ca.crt", "-subj", "/CN=test CA")
-    openssl("req", *new_key[:-2], "-keyout", "server.key", "-out", "server.csr", "-subj", "/CN=localhost")
-    (directory / "names").write_text("subjectAltName=DNS:localhost,IP:127.0.0.1\n")
-    openssl(
-        *("x509", "-req", "-in", "server.csr", "-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial"),
-        *("-days", "2", "-extfile", "names", "-out", "server.crt"),
+    _openssl(
+        directory, "req", "-x509", *NEW_KEY, "-days", "2", "-keyout", "ca.key", "-out", "ca.crt", "-subj", "/CN=CA"
     )
-    return Certificates(directory / "ca.crt", directory / "server.crt", directory / "server.key")
+    found = Certificates(directory / "ca.crt", directory / "server.crt", directory / "server.key", directory / "ca.key")
+    sign_certificate(found, directory / "server.crt", directory / "server.key")
+    return found
+
+
+def sign_certificate(authority: Certificates, certificate: Path, key: Path, *, rsa: bool = False) -> None:
+    """Writes a new key and a certificate for localhost that the CA signed."""
+    directory = certificate.parent
+    kind = ("-newkey", "rsa:2048", "-nodes") if rsa else NEW_KEY
+    _openssl(directory, "req", *kind, "-keyout", str(key), "-out", "request.csr", "-subj", "/CN=localhost")
+    (directory / "names").write_text("subjectAltName=DNS:localhost,IP:127.0.0.1\n")
+    signed_by = ("-CA", str(authority.ca), "-CAkey", str(authority.ca_key), "-CAcreateserial")
+    form = ("-days", "2", "-extfile", "names", "-out", str(certificate))
+    _openssl(directory, "x509", "-req", "-in", "request.csr", *signed_by, *form)
+
+
+def _openssl(directory: Path, *arguments: str) -> None:
+    subprocess.run(["openssl", *arguments], check=True, capture_output=True, timeout=60, cwd=directory)
 
 
 def _write_htpasswd(path: Path, users: Mapping[str, str]) -> None:
@@ -194,6 +208,7 @@ def _wait_until_it_answers(registry: RealRegistry) -> None:
                 connection = http.client.HTTPConnection(name, int(port), timeout=5)
             else:
                 context = ssl.create_default_context(cafile=registry.tls.ca)
+                context.load_cert_chain(registry.tls.certificate, registry.tls.key)
                 connection = http.client.HTTPSConnection(name, int(port), timeout=5, context=context)
             with contextlib.closing(connection):
                 connection.request("GET", "/v2/")
