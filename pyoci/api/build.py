@@ -10,10 +10,12 @@ from typing import Any
 from pyoci.api.bases import NamedBases
 from pyoci.api.deliver import deliver
 from pyoci.api.emulation import can_run
+from pyoci.api.fetching import Fetching
 from pyoci.api.services import Options, Services, opened
 from pyoci.api.sources import read_inputs
 from pyoci.build.assemble import assemble_index
 from pyoci.build.builder import BuildServices, Built, build_images, plan_images
+from pyoci.build.filesystem import SourceFiles
 from pyoci.build.plan import PlanOptions
 from pyoci.build.request import BuildRequest
 from pyoci.build.secrets import Secrets
@@ -106,7 +108,8 @@ def _build(request: BuildRequest, services: Services) -> BuildResult:
         trees=Trees(services.store, services.resolver.content, services.snapshotter),
         snapshotter=services.snapshotter,
         sandbox=lambda: services.sandbox,
-        contexts=contexts,
+        contexts={name: SourceFiles(files, None) for name, files in contexts.items()},
+        fetcher=Fetching(services, secrets),
         secrets=secrets,
         reporter=services.reporter,
         cancelled=services.cancelled,

@@ -16,6 +16,7 @@ from pyoci.resolver import Origins, Resolver
 from pyoci.store import Store
 
 if TYPE_CHECKING:
+    from pyoci.api.web import Web
     from pyoci.registry.client import RegistryClient
     from pyoci.registry.hosts import HostsConfig
     from pyoci.sandbox.protocols import Sandbox
@@ -80,6 +81,13 @@ class Services:
         )
 
     @cached_property
+    def web(self) -> Web:
+        """Requests that go to no registry. Using it imports the HTTP library."""
+        from pyoci.api.web import Web
+
+        return Web(lambda: self.hosts)
+
+    @cached_property
     def worker(self) -> Worker:
         """The process in which everything that needs a namespace happens. Started by its first request."""
         from pyoci.api.isolation import make_worker
@@ -107,6 +115,8 @@ class Services:
             self.worker.close()
         if "client" in made:
             self.client.close()
+        if "web" in made:
+            self.web.close()
         self.store.close()
 
 

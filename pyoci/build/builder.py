@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pyoci.build.assemble import assemble_image
 from pyoci.build.cache import StoreCache
 from pyoci.build.executor import StepExecutor
-from pyoci.build.files import FileView
-from pyoci.build.filesystem import Filesystem
+from pyoci.build.fetcher import Fetcher
+from pyoci.build.filesystem import Filesystem, SourceFiles
 from pyoci.build.graph import Graph
 from pyoci.build.operations.run import RunServices
 from pyoci.build.plan import Bases, Plan, PlanOptions
@@ -41,7 +41,8 @@ class BuildServices:
     trees: Trees
     snapshotter: Snapshotter
     sandbox: Callable[[], Sandbox]
-    contexts: Mapping[str, FileView]
+    contexts: Mapping[str, SourceFiles]
+    fetcher: Fetcher
     secrets: Secrets
     reporter: Reporter
     cancelled: threading.Event
@@ -112,7 +113,7 @@ def build_images(
         proxy_env=tuple(f"{name}={value}" for name, value in sorted(build_args.items()) if name in PROXY_NAMES),
         timeout_seconds=timeout_seconds,
     )
-    executor = StepExecutor(run, services.contexts, services.reporter)
+    executor = StepExecutor(run, services.contexts, services.fetcher, services.reporter)
     executor.check_contexts(graph)
     results = solve(
         graph,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from pyoci.build.add_plan import refuse_remote, remote_source, shown_source
 from pyoci.build.config_effects import joined_path
 from pyoci.build.graph import VertexID, vertex
 from pyoci.build.steps import ContextStep, CopySource, CopyStep, InlineFile
@@ -34,13 +36,10 @@ def plan_copy(planner: StagePlanner, instruction: Copy | Add) -> None:
     inputs: list[VertexID] = []
     sources = []
     for word in instruction.sources:
-        if isinstance(instruction, Add):
-            added = _add_source(planner, instruction, word)
-        else:
-            added = _copy_source(planner, instruction)
+        added, source = _source(planner, instruction, word)
         if added not in inputs:
             inputs.append(added)
-        sources.append(CopySource(1 + inputs.index(added), word.text, pattern=True, unpack=_unpacks(instruction)))
+        sources.append(replace(source, input=1 + inputs.index(added)))
     step = CopyStep(
         sources=tuple(sources),
         destination=absolute_destination(planner.config.working_dir or "/", instruction.destination.text),
@@ -67,8 +66,17 @@ def absolute_destination(workdir: str, text: str) -> str:
     return path + "/" if is_directory and path != "/" else path
 
 
-def _unpacks(instruction: Copy | Add) -> bool:
-    return isinstance(instruction, Add) and instruction.unpack is not False
+def _source(planner: StagePlanner, instruction: Copy | Add, word: Word) -> tuple[VertexID, CopySource]:
+    """The vertex that a source argument reads from, and what of it; its position is not set yet."""
+    if isinstance(instruction, Copy):
+        refuse_remote(word)
+        return _copy_source(planner, instruction), CopySource(0, word.text)
+    remote = remote_source(instruction, word, planner.options.epoch)
+    if remote is not None:
+        added = vertex(remote.step, title=f"ADD {shown_source(word.text)}", location=word.location)
+        return planner.stages.add(added), CopySource(0, remote.path, pattern=False, unpack=remote.unpack)
+    context = planner.stages.add(vertex(ContextStep(_MAIN_CONTEXT)))
+    return context, CopySource(0, word.text, unpack=instruction.unpack is not False)
 
 
 def _copy_source(planner: StagePlanner, instruction: Copy) -> VertexID:
@@ -85,24 +93,8 @@ def _copy_source(planner: StagePlanner, instruction: Copy) -> VertexID:
     return planner.stages.source(name, planner.stage, word.location, planner.platform).vertex
 
 
-def _add_source(planner: StagePlanner, instruction: Add, word: Word) -> VertexID:
-    if word.text.startswith(("http://", "https://", "git@", "git://", "ssh://")):
-        raise DockerfileError(
-            "ADD of a URL is not supported yet",
-            hint="fetch it in a RUN, or put it into the context",
-            location=word.location,
-        )
-    if instruction.checksum is not None:
-        raise DockerfileError(
-            "checksum requires HTTP(S) or Git sources",
-            hint="leave --checksum out",
-            location=instruction.checksum.location,
-        )
-    return planner.stages.add(vertex(ContextStep(_MAIN_CONTEXT)))
-
-
 def _words(instruction: Copy | Add) -> str:
-    parts = [word.text for word in instruction.sources]
+    parts = [shown_source(word.text) for word in instruction.sources]
     parts.extend(f"<<{heredoc.name}" for heredoc in instruction.heredocs)
     return " ".join([*parts, instruction.destination.text])
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import assert_never
 
 from pyoci.build.cache import Own
 from pyoci.build.cache_key import structural_digest
+from pyoci.build.fetcher import Fetcher
 from pyoci.build.files import FileView
 from pyoci.build.filesystem import SCRATCH, Filesystem, Result, SourceFiles
 from pyoci.build.graph import Graph, Vertex, VertexID
@@ -52,8 +53,9 @@ class StepExecutor:
     """Implements the solver's `Executor` for one build."""
 
     services: RunServices
-    contexts: Mapping[str, FileView]
+    contexts: Mapping[str, SourceFiles]
     """By name; `.` is the build context."""
+    fetcher: Fetcher
     reporter: Reporter
     _selections: dict[tuple[VertexID, int], list[Selection]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -67,9 +69,11 @@ class StepExecutor:
                     filesystem = filesystem.plus(layer)
                 return filesystem
             case ContextStep():
-                return SourceFiles(self.contexts[step.name], None)
-            case HttpStep() | GitStep():
-                raise BuildError("sources from the network are not supported yet")
+                return self.contexts[step.name]
+            case HttpStep():
+                return self.fetcher.http(step)
+            case GitStep():
+                return self.fetcher.git(step)
             case _:
                 raise AssertionError(f"{type(step).__name__} is no source")
 
@@ -93,7 +97,7 @@ class StepExecutor:
             origin = graph.vertices[vertex.inputs[source.input]].step
             if isinstance(origin, ContextStep):
                 with located(vertex.location):
-                    self._select(vertex, number, self.contexts[origin.name])
+                    self._select(vertex, number, self.contexts[origin.name].files)
 
     def _select(self, vertex: Vertex, number: int, files: FileView) -> list[Selection]:
         step = vertex.step
@@ -127,7 +131,7 @@ class StepExecutor:
                 for number, argument in enumerate(step.sources):
                     if argument.input == position:
                         chosen.extend(self._select(vertex, number, files))
-                return selection_digest(chosen, files)
+                return selection_digest(chosen, files, times=isinstance(source, SourceFiles) and source.keeps_times)
             case RunStep():
                 return self._mount_digest(step, position, source)
             case _:
@@ -179,11 +183,14 @@ class StepExecutor:
         to = Destination(tree)
         spool = self.services.store.root / "tmp"
         for number, source in enumerate(step.sources):
-            files = self._files(inputs[source.input])
+            origin = inputs[source.input]
+            files = self._files(origin)
+            placement = replace(placement, keep_times=isinstance(origin, SourceFiles) and origin.keeps_times)
             for selection in self._select(vertex, number, files):
                 if source.unpack and place_archive(selection, files, step, to, placement, spool):
                     continue
                 place_selection(selection, files, step, to, placement)
+        placement = replace(placement, keep_times=False)
         for file in step.inline:
             place_inline(file, step, to, placement)
         return self._layer(to, step.epoch)

@@ -40,7 +40,8 @@ class SourceFiles:
     files: FileView
     result_id: str | None
     """None where only content can tell two states apart."""
-    from_archive: bool = False
+    keeps_times: bool = False
+    """What is copied keeps the times that the files have, as far as they are not after the step's epoch."""
 
 
 Result: TypeAlias = Filesystem | SourceFiles

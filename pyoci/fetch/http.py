@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import threading
-import unicodedata
 from dataclasses import dataclass
 from typing import BinaryIO, NoReturn, cast
 from urllib.parse import urljoin
@@ -27,7 +26,7 @@ from pyoci.layer.compression import open_decompressed
 from pyoci.layer.entry import Entry, LayerPath
 from pyoci.progress import Reporter
 
-__all__ = ["Download", "HttpFetcher", "HttpSettings", "file_name"]
+__all__ = ["Download", "HttpFetcher", "HttpSettings"]
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _REDIRECT_LIMIT = 10
@@ -224,22 +223,6 @@ class HttpFetcher:
         record = DownloadRecord(digest, size, answer.header("ETag"), answer.header("Last-Modified"))
         save_record(self._store, url.without_credentials, record)
         return _of(record)
-
-
-def file_name(url: str) -> str:
-    """What ADD calls the file of a URL: the last component of the path, or `__unnamed__`, as BuildKit.
-
-    A name that no file may have becomes `download`.
-    """
-    try:
-        name = parse_url(url).base_name
-    except ValueError:
-        return "__unnamed__"
-    if not name:
-        return "__unnamed__"
-    if name in (".", "..") or not name.strip() or any(unicodedata.category(sign) == "Cc" for sign in name):
-        return "download"
-    return name
 
 
 def _of(record: DownloadRecord) -> Download:

@@ -44,6 +44,9 @@ class OneFile:
     def digest_of(self, entry: Entry) -> Digest:
         return self._digest
 
+    def inode(self, entry: Entry) -> None:
+        """Nothing: the file has one name."""
+
     @contextmanager
     def one_pass(self, entries: Iterable[Entry], directory: Path) -> Iterator[OpenContent]:
         yield self.open_content

@@ -7,10 +7,11 @@ Spec: RFC 3986; where it leaves a choice, net/url of Go 1.26.
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass, field
 from urllib.parse import unquote, unquote_to_bytes
 
-__all__ = ["Query", "Url", "is_http_url", "parse_query", "parse_url", "public", "redacted"]
+__all__ = ["Query", "Url", "file_name", "is_http_url", "parse_query", "parse_url", "public", "redacted"]
 
 Query = dict[str, list[str]]
 
@@ -128,6 +129,22 @@ def _escaped_path(path: str) -> str:
         return path
     data = unquote_to_bytes(path.encode("utf-8", "surrogateescape"))
     return "".join(chr(byte) if chr(byte) in _PATH else f"%{byte:02X}" for byte in data)
+
+
+def file_name(url: str) -> str:
+    """What ADD calls the file of a URL: the last component of the path, or `__unnamed__`, as BuildKit.
+
+    A name that no file may have becomes `download`.
+    """
+    try:
+        name = parse_url(url).base_name
+    except ValueError:
+        return "__unnamed__"
+    if not name:
+        return "__unnamed__"
+    if name in (".", "..") or not name.strip() or any(unicodedata.category(sign) == "Cc" for sign in name):
+        return "download"
+    return name
 
 
 def parse_query(query: str, *, strict: bool = False) -> Query:

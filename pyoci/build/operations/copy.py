@@ -27,6 +27,8 @@ class Placement:
     owner: tuple[int, int] | None
     mode: ModeChange | None
     epoch: int
+    keep_times: bool = False
+    """Files keep the times of their source, if those are not after the epoch."""
 
     def entry(self, source: Entry, path: LayerPath) -> Entry:
         """The source's entry as it is at `path`."""
@@ -34,7 +36,8 @@ class Placement:
         mode = source.mode
         if self.mode is not None and source.type != "symlink":
             mode = self.mode(source.mode, source.type == "dir")
-        return replace(source, path=path, uid=uid, gid=gid, mode=mode, mtime=self.epoch)
+        mtime = min(source.mtime, self.epoch) if self.keep_times else self.epoch
+        return replace(source, path=path, uid=uid, gid=gid, mode=mode, mtime=mtime)
 
     def parent(self, path: LayerPath) -> Entry:
         """A directory that the destination implies: an octal mode is its mode too, a symbolic one is not (BuildKit)."""

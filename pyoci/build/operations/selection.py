@@ -169,8 +169,8 @@ def missing(path: str, files: FileView) -> BuildError:
     return BuildError(f'"/{path}": not found', hint=hint)
 
 
-def selection_digest(selections: Sequence[Selection], files: FileView) -> Digest:
-    """The digest of all that a copy of these selections depends on: names, metadata without times, and bytes."""
+def selection_digest(selections: Sequence[Selection], files: FileView, *, times: bool = False) -> Digest:
+    """The digest of all that a copy of these selections depends on: names, metadata, bytes, and times if they count."""
     total = hashlib.sha256()
     for selection in selections:
         total.update(json.dumps(["source", selection.name]).encode())
@@ -179,6 +179,7 @@ def selection_digest(selections: Sequence[Selection], files: FileView) -> Digest
             content = content_digest(files, entry) if entry.type == "file" else ""
             xattrs = [[name, value.hex()] for name, value in sorted(entry.xattrs.items())]
             row = [piece.relative, piece.implied, entry.type, entry.mode, entry.uid, entry.gid]
+            row += [entry.mtime] if times else []
             total.update(json.dumps([*row, entry.link, entry.device, xattrs, content]).encode())
             total.update(b"\n")
     return Digest("sha256:" + total.hexdigest())

@@ -12,7 +12,7 @@ import pytest
 
 from pyoci.digest import sha256_digest
 from pyoci.errors import BuildError, DigestMismatch
-from pyoci.fetch.http import HttpFetcher, HttpSettings, file_name
+from pyoci.fetch.http import HttpFetcher, HttpSettings
 from pyoci.fetch.protocols import ExchangeFailed
 from pyoci.store import Store
 
@@ -331,24 +331,6 @@ def test_records_do_not_hold_urls(store: Store) -> None:
 def test_what_is_no_url_is_said_to_be_none(store: Store, url: str, problem: str) -> None:
     with pytest.raises(BuildError, match=problem):
         fetcher(store, Server()).fetch(url)
-
-
-@pytest.mark.parametrize(
-    ("url", "name"),
-    [
-        ("https://h/a/b.tar.gz", "b.tar.gz"),
-        ("https://h/a/b.tar.gz?x=/y#z/w", "b.tar.gz"),
-        ("https://h/a%20b%2Fc", "c"),
-        ("https://h/a/", "a"),
-        ("https://h", "__unnamed__"),
-        ("https://h/", "__unnamed__"),
-        ("https://h/%2e%2e", "download"),
-        ("https://h/a%0Ab", "download"),
-        ("https://h/資料.txt", "資料.txt"),
-    ],
-)
-def test_names_come_from_the_path(url: str, name: str) -> None:
-    assert file_name(url) == name
 
 
 def test_times_are_http_dates(store: Store) -> None:
