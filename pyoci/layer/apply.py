@@ -58,9 +58,17 @@ class Applied:
     """The layer hides all layers below it. Overlayfs cannot be told so by a directory: leave them out."""
 
 
-def apply_layer(stream: BinaryIO, root_fd: int, *, policy: ApplyPolicy, limits: Limits = DEFAULT_LIMITS) -> Applied:
+def apply_layer(
+    stream: BinaryIO,
+    root_fd: int,
+    *,
+    policy: ApplyPolicy,
+    owners: Mapping[str, tuple[int, int]] | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+) -> Applied:
     """Unpacks an uncompressed tar into the directory `root_fd`, reading the stream to its end. Does not close either.
 
+    `owners` is what the layers that are merged below have left of them (`Applied.owners`).
     What is below the root may be changed by nobody else meanwhile. After an error the directory is to be thrown away.
 
     Raises:
@@ -69,6 +77,7 @@ def apply_layer(stream: BinaryIO, root_fd: int, *, policy: ApplyPolicy, limits: 
     """
     with Directories(root_fd) as directories:
         unpacking = _Unpacking(TarReader(stream, limits=limits), root_fd, directories, policy)
+        unpacking.attributes.owners.update(owners or {})
         unpacking.run()
     return Applied(
         unpacking.entries,
@@ -118,6 +127,7 @@ class _Unpacking:
             self._directories.forget(LINK_DIRECTORY)
             remove_tree(LINK_DIRECTORY, self._root)
             self._finish_directories()
+            self._drop_stale_owners()
         except OSError as error:
             raise _refused(path, error) from error
 
@@ -318,6 +328,16 @@ class _Unpacking:
             except (FileNotFoundError, NotADirectoryError):
                 continue  # replaced by something else later on
             self.attributes.set(descriptor, self._final[path])
+
+    def _drop_stale_owners(self) -> None:
+        """Forgets owners of what was removed again."""
+        owners = self.attributes.owners
+        for path in list(owners) if self._merge else ():
+            try:
+                parent = self._directories.open(parent_of(LayerPath(path)))
+                os.lstat(path.rpartition("/")[2], dir_fd=parent)
+            except (FileNotFoundError, NotADirectoryError):
+                del owners[path]
 
 
 def _is_whiteout(found: os.stat_result) -> bool:

@@ -98,6 +98,7 @@ class Attributes:
     def _record_owner(self, descriptor: int, entry: Entry) -> None:
         try:
             os.setxattr(descriptor, OWNER_XATTR, encode_owner(entry.uid, entry.gid))
+            self.owners.pop(entry.path, None)
         except OSError as error:
             if error.errno not in _REFUSALS:
                 raise
