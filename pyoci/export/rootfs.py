@@ -16,8 +16,10 @@ from pyoci.layer.writer import write_layer
 
 __all__ = ["write_platform_tar", "write_root_directory", "write_root_tar"]
 
+_NO_LIMIT = 1 << 62
 
-def write_root_tar(tree: Tree, out: BinaryIO, *, scratch: Path, mtime_limit: int) -> None:
+
+def write_root_tar(tree: Tree, out: BinaryIO, *, scratch: Path, mtime_limit: int = _NO_LIMIT) -> None:
     """Writes the whole tree, owners, devices and extended attributes included, as one uncompressed tar.
 
     No time in it is later than `mtime_limit` (epoch seconds). Files that must wait for their turn are kept without a
@@ -30,7 +32,9 @@ def write_root_tar(tree: Tree, out: BinaryIO, *, scratch: Path, mtime_limit: int
     write_platform_tar({"": tree}, out, scratch=scratch, mtime_limit=mtime_limit)
 
 
-def write_platform_tar(trees: Mapping[str, Tree], out: BinaryIO, *, scratch: Path, mtime_limit: int) -> None:
+def write_platform_tar(
+    trees: Mapping[str, Tree], out: BinaryIO, *, scratch: Path, mtime_limit: int = _NO_LIMIT
+) -> None:
     """As `write_root_tar`, for several platforms: each tree below a directory of the name given (`linux_amd64`)."""
     changes: list[Change] = []
     with ExitStack() as stack:

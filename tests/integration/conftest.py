@@ -12,6 +12,9 @@ import pytest
 
 from tests.integration.accounts import Installation, installation
 from tests.integration.bases import busybox_base, debian_base
+from tests.integration.real.containerd import RealContainerd, real_containerd
+from tests.integration.real.docker import RealDocker, real_docker
+from tests.integration.real.podman import RealPodman, real_podman
 
 
 @pytest.fixture(scope="session")
@@ -43,6 +46,39 @@ def pyoci() -> Iterator[Installation]:
         yield installation(directory / "packages")
     finally:
         shutil.rmtree(directory)
+
+
+@pytest.fixture(scope="session")
+def docker_engine() -> Iterator[RealDocker]:
+    with real_docker() as docker:
+        yield docker
+
+
+@pytest.fixture
+def docker(docker_engine: RealDocker) -> Iterator[RealDocker]:
+    """One engine for all tests marked `needs_docker`; each finds and leaves it without images."""
+    yield docker_engine
+    docker_engine.remove_images()
+
+
+@pytest.fixture(scope="session")
+def containerd_server() -> Iterator[RealContainerd]:
+    with real_containerd() as containerd:
+        yield containerd
+
+
+@pytest.fixture
+def containerd(containerd_server: RealContainerd) -> Iterator[RealContainerd]:
+    """One containerd for all tests marked `needs_containerd`; each finds and leaves it without images."""
+    yield containerd_server
+    containerd_server.remove_images()
+
+
+@pytest.fixture
+def podman() -> Iterator[RealPodman]:
+    """podman with a storage of this test's own, for tests marked `needs_podman`."""
+    with real_podman() as podman:
+        yield podman
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -13,6 +13,9 @@ from tests.integration.real.programs import output, scratch_directory
 
 __all__ = ["RealPodman", "real_podman"]
 
+_LIMITS = ("--ulimit=nofile=1024:1024", "--ulimit=nproc=1024:1024")
+"""podman asks for more than its own limits, which root without CAP_SYS_RESOURCE cannot have."""
+
 
 @dataclass(frozen=True, slots=True)
 class RealPodman:
@@ -35,7 +38,7 @@ class RealPodman:
 
     def run(self, image: str, *command: str) -> str:
         """What a container of the image prints."""
-        return self("run", "--rm", "--network=host", image, *command)
+        return self("run", "--rm", "--network=host", *_LIMITS, image, *command)
 
     def inspect(self, image: str) -> dict[str, Any]:
         found: list[dict[str, Any]] = json.loads(self("image", "inspect", image))

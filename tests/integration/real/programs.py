@@ -65,11 +65,11 @@ def scratch_directory(prefix: str) -> Iterator[Path]:
 
 
 def _unmount(directory: Path) -> None:
-    """What the directory holds of mounts, deepest first; daemons leave network namespaces mounted, for instance."""
-    lines = Path("/proc/self/mounts").read_text(encoding="utf-8", errors="surrogateescape").splitlines()
-    points = [line.split(" ")[1].replace("\\040", " ") for line in lines]
-    for point in sorted((point for point in points if point.startswith(f"{directory}/")), reverse=True):
-        subprocess.run(["umount", point], check=True, timeout=30)
+    """What is mounted below the directory, the last one first: daemons leave network namespaces, for instance."""
+    lines = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+    points = [line.split(" ")[4].replace("\\040", " ") for line in lines]
+    for point in reversed([point for point in points if point.startswith(f"{directory}/")]):
+        subprocess.run(["umount", "--lazy", point], check=True, timeout=30)
 
 
 @contextmanager
