@@ -22,6 +22,7 @@ __all__ = [
     "NUMBERS",
     "SIGCHLD",
     "SIGKILL",
+    "SIGSTOP",
     "chown_descriptor",
     "close_on_exec_from",
     "die_with_parent",
@@ -34,6 +35,7 @@ __all__ = [
     "last_capability",
     "libc",
     "prctl",
+    "reset_signals",
     "set_dumpable",
     "set_subreaper",
     "syscall",
@@ -52,6 +54,7 @@ CLONE_NEWNET = 0x4000_0000
 
 SIGKILL = 9
 SIGCHLD = 17
+SIGSTOP = 19
 
 # Calls added since Linux 5.0 have one number everywhere (kernel: scripts/syscall.tbl, "common" from 424 on).
 _COMMON = {
@@ -68,8 +71,24 @@ _COMMON = {
     "landlock_restrict_self": 446,
 }
 _OLDER = {
-    "x86_64": {"pivot_root": 155, "keyctl": 250, "seccomp": 317, "capget": 125, "capset": 126},
-    "aarch64": {"pivot_root": 41, "keyctl": 219, "seccomp": 277, "capget": 90, "capset": 91},
+    "x86_64": {
+        "pivot_root": 155,
+        "keyctl": 250,
+        "seccomp": 317,
+        "capget": 125,
+        "capset": 126,
+        "rt_sigaction": 13,
+        "rt_sigprocmask": 14,
+    },
+    "aarch64": {
+        "pivot_root": 41,
+        "keyctl": 219,
+        "seccomp": 277,
+        "capget": 90,
+        "capset": 91,
+        "rt_sigaction": 134,
+        "rt_sigprocmask": 135,
+    },
 }
 NUMBERS = {**_COMMON, **_OLDER.get(MACHINE, {})}
 """System call numbers of this machine, by name."""
@@ -151,6 +170,15 @@ def die_with_parent(parent: int) -> None:
 def set_subreaper() -> None:
     """Makes orphans below this process its own children instead of PID 1's."""
     prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def reset_signals() -> None:
+    """Default handling of every signal, also of the two that the C library keeps to itself, and none blocked."""
+    default = (ctypes.c_uint64 * 4)()  # struct sigaction of the kernel: handler, flags, restorer, mask
+    for number in range(1, 65):
+        if number not in (SIGKILL, SIGSTOP):
+            syscall("rt_sigaction", number, ctypes.byref(default), None, 8)
+    syscall("rt_sigprocmask", 2, ctypes.byref(default), None, 8)  # SIG_SETMASK
 
 
 def set_dumpable(*, dumpable: bool) -> None:

@@ -19,14 +19,10 @@ __all__ = ["DEFAULT_PATH", "execute", "find_program", "prepare"]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import signal as _signal
     from collections.abc import Callable
     from typing import NoReturn
 
     from pyoci.sandbox.messages import RunRequest
-else:
-    import _signal
-
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _TIOCSCTTY = 0x540E
@@ -54,9 +50,7 @@ def prepare(
     if request["stdio"] == "terminal":
         fcntl.ioctl(stdio[0], _TIOCSCTTY, 0)
     _connect(stdio, give=request["uid"] if request["stdio"] != "attached" else -1)
-    for number in (_signal.SIGPIPE, _signal.SIGXFSZ, _signal.SIGTERM, _signal.SIGCHLD):
-        _signal.signal(number, _signal.SIG_DFL)
-    _signal.pthread_sigmask(_signal.SIG_SETMASK, [])
+    kernel.reset_signals()
     with Attempt("cannot set the limits of the process", "the builder's own limits are the most that it can give"):
         for which, soft, hard in request["limits"]["ulimits"]:
             resource.setrlimit(which, (soft, hard))

@@ -52,7 +52,8 @@ class Placement:
         for step in reversed(self._undo):
             step()
         for path, time in times.items():
-            os.utime(path, ns=(time, time))
+            if os.path.isdir(path):  # else it was placed too
+                os.utime(path, ns=(time, time))
         os.rmdir(self._aside)
 
     def devices(self) -> bool:

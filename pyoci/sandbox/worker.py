@@ -112,6 +112,7 @@ class Worker:
         interpreter: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
         scratch: Sequence[Path] = (),
+        packages: Path | None = None,
     ) -> None:
         """A worker that may be asked for `operations`, each `module:function`.
 
@@ -119,12 +120,14 @@ class Worker:
         dictionary of plain values, or that and a list of descriptors. It raises `pyoci.sandbox.failure.Failure` for
         what the user can be told. `interpreter` is the command that starts Python, with its options, and this Python by
         default; `environment` is all that it gets. `scratch` are directories that the worker covers by memory.
+        `packages` is the directory from which it imports pyoci, this one by default.
         """
         self.privilege = privilege
         self._operations = tuple(operations)
         self._interpreter = tuple(interpreter) or (sys.executable, "-I", "-S", "-E", "-X", "utf8")
         self._environment = dict(environment or {})
         self._scratch = tuple(scratch)
+        self._packages = packages or Path(__file__).resolve().parents[2]
         self._lock = threading.Lock()
         self._running: _Running | None = None
         self._closed = False
@@ -225,11 +228,10 @@ class Worker:
         # Out of the way of 0 to 3, which are given anew below.
         passed = fcntl.fcntl(theirs.fileno(), fcntl.F_DUPFD_CLOEXEC, 10)
         stderr = fcntl.fcntl(writer, fcntl.F_DUPFD_CLOEXEC, 10)
-        package = encode_path(Path(__file__).resolve().parents[2])
         try:
             process = os.posix_spawn(
                 self._interpreter[0],
-                [*self._interpreter, "-c", _CODE, package],
+                [*self._interpreter, "-c", _CODE, encode_path(self._packages)],
                 self._environment,
                 file_actions=[
                     (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),

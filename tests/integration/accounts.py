@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Account", "Installation", "installation", "root_account", "temporary_account"]
+__all__ = ["Account", "Installation", "installation", "python_for_everybody", "root_account", "temporary_account"]
 
 ROOT = Path(__file__).resolve().parents[2]
 SBIN = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -133,7 +133,7 @@ class Installation:
 
 def installation(directory: Path) -> Installation:
     """Installs pyoci of this checkout into `directory`, which everybody must be able to reach."""
-    python, version = _python_for_everybody()
+    python, version = python_for_everybody()
     dependencies = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
     command = [
         *(sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"),
@@ -147,7 +147,7 @@ def installation(directory: Path) -> Installation:
     return Installation(python, directory)
 
 
-def _python_for_everybody() -> tuple[str, str]:
+def python_for_everybody() -> tuple[str, str]:
     """An interpreter that nobody in particular can run, and its version as pip takes it."""
     script = "import sys; print(sys.executable, '.'.join(map(str, sys.version_info[:2])), sys.version_info >= (3, 11))"
     for name in (sys.executable, "/usr/bin/python3", "/usr/local/bin/python3"):
