@@ -19,7 +19,6 @@ from pyoci.build.filesystem import SourceFiles
 from pyoci.build.plan import PlanOptions
 from pyoci.build.request import BuildRequest
 from pyoci.build.secrets import Secrets
-from pyoci.build.trees import Trees
 from pyoci.digest import Digest
 from pyoci.dockerfile.parser import parse_dockerfile
 from pyoci.errors import UsageError
@@ -105,7 +104,7 @@ def _build(request: BuildRequest, services: Services) -> BuildResult:
     build_services = BuildServices(
         store=services.store,
         bases=bases,
-        trees=Trees(services.store, services.resolver.content, services.snapshotter),
+        trees=services.trees,
         snapshotter=services.snapshotter,
         sandbox=lambda: services.sandbox,
         contexts={name: SourceFiles(files, None) for name, files in contexts.items()},

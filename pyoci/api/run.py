@@ -14,7 +14,6 @@ from pyoci.api.transfer import find_image
 from pyoci.build.config_effects import joined_path, set_variable
 from pyoci.build.filesystem import SCRATCH, Filesystem
 from pyoci.build.operations.users import run_account
-from pyoci.build.trees import Trees
 from pyoci.errors import ContentNotFound, UsageError
 from pyoci.image import ContainerConfig, Image
 from pyoci.reference import parse_reference
@@ -100,8 +99,7 @@ def _run(request: RunRequest, services: Services) -> int:
     filesystem: Filesystem = SCRATCH
     for layer in image.layers:
         filesystem = filesystem.plus(layer)
-    trees = Trees(services.store, services.resolver.content, services.snapshotter)
-    account = run_account(trees.of(filesystem), request.user or config.user)
+    account = run_account(services.trees.of(filesystem), request.user or config.user)
     env = config.env
     for name, value in request.env.items():
         env = set_variable(env, name, value)

@@ -1,29 +1,32 @@
-"""What one call of the API works with, made when it is first needed: a cached build opens no connection and no worker."""
+"""What one call of the API works with, made when it is needed: a cached build opens no connection and no worker."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
+from pyoci.build.trees import Trees
 from pyoci.environment import Environment, current_environment
 from pyoci.progress import Reporter
 from pyoci.resolver import Origins, Resolver
+from pyoci.snapshot.snapshotter import StoreSnapshotter
 from pyoci.store import Store
 
 if TYPE_CHECKING:
+    from pyoci.api.isolation import Isolation
     from pyoci.api.web import Web
     from pyoci.registry.client import RegistryClient
     from pyoci.registry.hosts import HostsConfig
     from pyoci.sandbox.protocols import Sandbox
     from pyoci.sandbox.worker import Worker
-    from pyoci.snapshot.protocols import Snapshotter
 
 __all__ = ["Options", "Services", "opened"]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +47,37 @@ class Options:
     """A rung of the sandbox's ladder; empty takes the best that works here."""
 
 
+class _once(Generic[T]):  # noqa: N801 (used like `property`)
+    """A property that is computed when it is first read, by one thread whoever else asks."""
+
+    def __init__(self, compute: Callable[[Services], T]) -> None:
+        self._compute = compute
+        self._name = compute.__name__
+        self.__doc__ = compute.__doc__
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> _once[T]: ...
+
+    @overload
+    def __get__(self, instance: Services, owner: type) -> T: ...
+
+    def __get__(self, instance: Services | None, owner: type) -> T | _once[T]:
+        if instance is None:
+            return self
+        with instance.lock:
+            if self._name not in instance.made:
+                instance.made[self._name] = self._compute(instance)
+            value: T = instance.made[self._name]
+            return value
+
+
 class Services:
     """Made by `opened`; closed with everything that it started."""
 
     def __init__(self, options: Options, *, pull: bool = False) -> None:
+        self.lock = threading.RLock()
+        self.made: dict[str, Any] = {}
+        """What was needed so far, by name."""
         self.options = options
         self.environment = options.environment
         self.reporter = options.reporter
@@ -63,14 +93,14 @@ class Services:
             reporter=options.reporter,
         )
 
-    @cached_property
+    @_once
     def hosts(self) -> HostsConfig:
         """Where registries are and whom to trust."""
         from pyoci.api.settings import hosts_config
 
         return hosts_config(self.options)
 
-    @cached_property
+    @_once
     def client(self) -> RegistryClient:
         """The registry client. Using it imports the HTTP library."""
         from pyoci.api.settings import credential_source
@@ -80,42 +110,54 @@ class Services:
             self.hosts, credential_source(self.environment), reporter=self.reporter, cancelled=self.cancelled
         )
 
-    @cached_property
+    @_once
     def web(self) -> Web:
         """Requests that go to no registry. Using it imports the HTTP library."""
         from pyoci.api.web import Web
 
         return Web(lambda: self.hosts)
 
-    @cached_property
+    @_once
+    def isolation(self) -> Isolation:
+        """How steps are isolated on this machine: probed when the first one runs."""
+        from pyoci.api.isolation import find_isolation
+
+        return find_isolation(self.options, self.store)
+
+    @_once
     def worker(self) -> Worker:
         """The process in which everything that needs a namespace happens. Started by its first request."""
-        from pyoci.api.isolation import make_worker
+        return self.isolation.worker()
 
-        return make_worker(self.options)
-
-    @cached_property
+    @_once
     def sandbox(self) -> Sandbox:
         """Runs processes."""
-        from pyoci.api.isolation import make_sandbox
+        return self.isolation.sandbox(self.worker, self.reporter.warning)
 
-        return make_sandbox(self.worker, self.options)
-
-    @cached_property
-    def snapshotter(self) -> Snapshotter:
+    @_once
+    def snapshotter(self) -> StoreSnapshotter:
         """Root file systems over layers, and what changed in them."""
-        from pyoci.snapshot.snapshotter import StoreSnapshotter
+        return StoreSnapshotter(
+            self.store,
+            self.resolver.content,
+            lambda: self.worker,
+            stacks=lambda: self.trees,
+            driver=lambda: self.isolation.driver,
+            warn=self.reporter.warning,
+        )
 
-        return StoreSnapshotter(self.store, self.resolver.content, lambda: self.worker)
+    @_once
+    def trees(self) -> Trees:
+        """Merged metadata of file systems."""
+        return Trees(self.store, self.resolver.content, self.snapshotter)
 
     def close(self) -> None:
         """Ends the worker, closes connections, gives the store up."""
-        made: Mapping[str, object] = self.__dict__
-        if "worker" in made:
+        if "worker" in self.made:
             self.worker.close()
-        if "client" in made:
+        if "client" in self.made:
             self.client.close()
-        if "web" in made:
+        if "web" in self.made:
             self.web.close()
         self.store.close()
 

@@ -6,7 +6,7 @@ A layer's index is made once per store, when the layer's tree is first needed; o
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import BinaryIO
 
@@ -16,7 +16,7 @@ from pyoci.digest import digest_hex
 from pyoci.errors import PyociError
 from pyoci.image import media_types
 from pyoci.image.image import Layer
-from pyoci.layer.entry import Change, Entry
+from pyoci.layer.entry import Change, Entry, LayerPath
 from pyoci.layer.index import LayerIndex, dump_index, index_layer, load_index
 from pyoci.layer.indexed import IndexedLayer
 from pyoci.layer.protocols import ChangeSet
@@ -76,6 +76,31 @@ class Trees:
         if isinstance(element, Layer):
             return IndexedLayer(self._index(element), element, self._content.open)
         return SnapshotChanges(self._snapshotter, element)
+
+    def implied(self, stack: Sequence[Stacked]) -> Mapping[LayerPath, Entry]:
+        """Directories that the uppermost layer of a stack uses without describing them, as the layers below have them."""
+        layer = stack[-1]
+        if len(stack) == 1 or not isinstance(layer, Layer):
+            return {}
+        index = self._index(layer)
+        described = {path for path, code in zip(index.paths, index.codes, strict=True) if code == "d"}
+        missing: set[LayerPath] = set()
+        for path in index.paths:
+            parent = path
+            while parent:
+                parent = parent.rpartition("/")[0]
+                if parent in described or parent in missing:
+                    break
+                missing.add(LayerPath(parent))
+        below = self.of_stack(tuple(stack[:-1]))
+        found = {path: below.lookup_nofollow(path) for path in missing}
+        return {path: entry for path, entry in found.items() if entry is not None and entry.type == "dir"}
+
+    def root(self, stack: Sequence[Stacked]) -> Entry:
+        """The root directory of a stack."""
+        entry = self.of_stack(tuple(stack)).lookup_nofollow("")
+        assert entry is not None
+        return entry
 
     def _index(self, layer: Layer) -> LayerIndex:
         name = digest_hex(layer.diff_id)

@@ -5,16 +5,16 @@ Used by RUN alone; nothing else unpacks (DESIGN 1.1).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol, TypeAlias
 
 from pyoci.image.image import Layer
-from pyoci.layer.entry import Change, Entry
+from pyoci.layer.entry import Change, Entry, LayerPath
 from pyoci.sandbox.protocols import Root
 
-__all__ = ["Rootfs", "SnapshotID", "Snapshotter", "Stacked"]
+__all__ = ["Rootfs", "SnapshotID", "Snapshotter", "StackReader", "Stacked"]
 
 SnapshotID: TypeAlias = str
 """Names a kept upper directory in the store: 32 hex digits."""
@@ -35,6 +35,16 @@ class Rootfs(Protocol):
 
         Everything written by a `checkout` that was left without `keep` is thrown away.
         """
+
+
+class StackReader(Protocol):
+    """What unpacking asks about a stack as a whole: metadata that a single layer does not have."""
+
+    def implied(self, stack: Sequence[Stacked]) -> Mapping[LayerPath, Entry]:
+        """What directories are that the uppermost layer has something in but does not describe; from the layers below."""
+
+    def root(self, stack: Sequence[Stacked]) -> Entry:
+        """The root directory of the whole stack."""
 
 
 class Snapshotter(Protocol):
