@@ -66,8 +66,9 @@ def run_all(tasks: Iterable[Callable[[], None]], *, jobs: int, name: str, stop: 
                 task()
             except BaseException as error:  # carried to the caller's thread
                 results.put(error)
-            else:
-                results.put(None)
+                stop.set()
+                return
+            results.put(None)
 
     threads = [
         threading.Thread(target=work, name=f"pyoci-{name}-{number}", daemon=True)

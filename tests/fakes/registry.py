@@ -233,11 +233,22 @@ class _Server(ThreadingHTTPServer):
             if first and self.tls is None:  # as Go's server does: the client learns that this is no TLS
                 request.sendall(b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTPS request to an HTTP server.\n")
             return
-        if self.tls is not None:
-            request.settimeout(10)
-            request = self.tls.wrap_socket(request, server_side=True)
-            request.settimeout(None)
-        _Handler(request, client_address, self)
+        if self.tls is None:
+            _Handler(request, client_address, self)
+            return
+        request.settimeout(10)
+        try:
+            wrapped = self.tls.wrap_socket(request, server_side=True)
+        except BaseException:
+            request.close()
+            raise
+        self.open.add(wrapped)
+        try:
+            wrapped.settimeout(None)
+            _Handler(wrapped, client_address, self)
+        finally:
+            self.open.discard(wrapped)
+            wrapped.close()
 
     def shutdown_request(self, request: object) -> None:
         assert isinstance(request, socket.socket)

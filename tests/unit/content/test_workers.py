@@ -1,0 +1,72 @@
+"""Bounded threads: all of them, at most so many at once, none after a failure, and no waiting for one that hangs."""
+
+from __future__ import annotations
+
+import threading
+import time
+from functools import partial
+
+import pytest
+
+from pyoci.content.workers import Stop, run_all
+from pyoci.errors import Cancelled, ContentNotFound
+
+
+def test_everything_runs_and_never_more_than_so_many_at_once() -> None:
+    lock = threading.Lock()
+    running, most, done = 0, 0, []
+
+    def task(number: int) -> None:
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        time.sleep(0.005)
+        with lock:
+            running -= 1
+            done.append(number)
+
+    run_all([partial(task, number) for number in range(20)], jobs=3, name="test", stop=Stop())
+    assert sorted(done) == list(range(20))
+    assert most == 3
+
+
+def test_nothing_to_do() -> None:
+    run_all([], jobs=4, name="test", stop=Stop())
+
+
+def test_after_a_failure_no_further_one_starts_and_the_failure_is_the_first() -> None:
+    started: list[int] = []
+    stop = Stop()
+
+    def task(number: int) -> None:
+        started.append(number)
+        if number == 1:
+            raise ContentNotFound("number 1")
+        for _ in range(1000):
+            stop.check()
+            time.sleep(0.002)
+
+    with pytest.raises(ContentNotFound, match="number 1"):
+        run_all([partial(task, number) for number in range(10)], jobs=2, name="test", stop=stop)
+    assert started == [0, 1]
+
+
+def test_an_interrupt_does_not_wait_for_a_thread_that_hangs() -> None:
+    cancelled, release = threading.Event(), threading.Event()
+    threading.Timer(0.05, cancelled.set).start()
+    begun = time.monotonic()
+    try:
+        with pytest.raises(Cancelled):
+            run_all([partial(release.wait, 30)], jobs=1, name="test", stop=Stop(cancelled))  # type: ignore[list-item]
+        assert time.monotonic() - begun < 10
+    finally:
+        release.set()
+
+
+def test_a_keyboard_interrupt_of_a_task_comes_through() -> None:
+    def task() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_all([task], jobs=1, name="test", stop=Stop())
