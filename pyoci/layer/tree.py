@@ -148,6 +148,13 @@ class Tree:
         digest_of = self._levels[level].digest_of
         return digest_of(held) if digest_of else None
 
+    def layer_of(self, target: Entry | str) -> int:
+        """Which of `layers` describes a path, counted from 0; of a hard link, the one that has the file. -1 for a
+        directory that no layer describes, and for what is not there.
+        """
+        found = self._at(self.resolve(target) if isinstance(target, str) else target.path)
+        return found.level if found else -1
+
     @contextmanager
     def one_pass(self, entries: Iterable[Entry], directory: Path) -> Iterator[OpenContent]:
         """An `OpenContent` for these files that reads each blob once, whatever the order in which they are opened.
