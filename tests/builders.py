@@ -23,6 +23,7 @@ from pyoci.image import (
     encode_manifest,
 )
 from pyoci.image.media_types import Compression, layer_compression
+from pyoci.image.schema import validate
 from pyoci.layer.changes import with_parents
 from pyoci.layer.compression import open_decompressed
 from pyoci.layer.entry import Change, Entry, EntryType, LayerPath, Opaque, Remove, Upsert
@@ -218,6 +219,9 @@ def check_image(image: Image, source: ContentSource) -> None:
     assert manifest.value.config.digest == config.digest
     assert manifest.value.config.size == len(config.raw)
     assert json.loads(manifest.raw)["schemaVersion"] == 2
+    problems = validate(manifest.raw, manifest.media_type) + validate(config.raw, manifest.value.config.media_type)
+    # manifest.md says that layers SHOULD have an entry, its schema that they must: an image FROM scratch may have none.
+    assert [str(one) for one in problems if manifest.value.layers or one.path != "manifest.layers"] == []
     for document in (manifest.descriptor(), manifest.value.config):
         read_document(source.open(document), document)
     assert len(manifest.value.layers) == len(config.value.diff_ids)
