@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, assert_never
 
 from pyoci.build.config_effects import joined_path, with_shell
 from pyoci.build.graph import VertexID
-from pyoci.build.scopes import PROXY_NAMES
 from pyoci.build.steps import (
     BindMountStep,
     CacheMountStep,
@@ -64,7 +63,7 @@ def plan_run(planner: StagePlanner, instruction: Run) -> None:
     environment = planner.variables.environment
     step = RunStep(
         args=args,
-        env=tuple(f"{name}={value}" for name, value in environment.items() if name not in PROXY_NAMES),
+        env=tuple(f"{name}={value}" for name, value in environment.items()),
         cwd=joined_path("/", planner.config.working_dir or "/"),
         user=planner.config.user,
         mounts=mounts,
@@ -100,8 +99,7 @@ def _mount(planner: StagePlanner, options: MountOptions, inputs: list[VertexID])
         case BindMount():
             target = _target(planner, mount.target, options)
             position = _input(planner, mount.from_, mount.source, options, inputs)
-            source = _clean(mount.source) if mount.from_ else ""
-            return BindMountStep(target, position, source, not mount.read_only)
+            return BindMountStep(target, position, _clean(mount.source), not mount.read_only)
         case CacheMount():
             origin = mount.from_ if mount.from_ and mount.from_ != "scratch" else None
             return CacheMountStep(

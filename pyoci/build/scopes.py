@@ -126,9 +126,5 @@ class StageVariables:
 
     def history_prefix(self) -> str:
         """`|2 A=1 B=2 ` before a RUN in history, as docker has written arguments since its first builder."""
-        pairs = [
-            f"{name}={self.environment.get(name, value or '')}"
-            for name, value in self.declared.items()
-            if name not in PROXY_NAMES
-        ]
+        pairs = [f"{name}={self.environment.get(name, value or '')}" for name, value in self.declared.items()]
         return f"|{len(pairs)} {' '.join(pairs)} " if pairs else ""

@@ -183,7 +183,7 @@ class Stages:
         """A vertex with a context's files as a file system of their own: for FROM and for bind mounts."""
         scratch = self.add(vertex(ImageStep(())))
         files = self.add(vertex(ContextStep(context), location=location))
-        step = CopyStep((CopySource(1, path, pattern=False),), "/", epoch=self.options.epoch)
+        step = CopyStep((CopySource(1, path, pattern=False),), "/", parents=path != ".", epoch=self.options.epoch)
         title = f"[internal] load {path if path != '.' else 'files'} of context {context}"
         return self.add(vertex(step, (scratch, files), title=title, location=location))
 

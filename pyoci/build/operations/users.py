@@ -21,7 +21,7 @@ class Account:
     uid: int
     gid: int
     groups: tuple[int, ...]
-    """Supplementary groups."""
+    """Supplementary groups, the primary one first."""
     home: str
 
 
@@ -119,8 +119,8 @@ def run_account(files: FileView, user: str) -> Account:
             raise BuildError(
                 f'unable to find group "{group}" in the image', hint="add it with RUN addgroup, or give its number"
             )
-        return Account(uid, found, (), home)
-    groups: list[int] = []
+        return Account(uid, found, (found,), home)
+    groups = [gid]
     if row:
         for line in _table(files, "etc/group", 4):
             number = _number(line[2])
