@@ -207,21 +207,17 @@ class _Collector:
             return
 
     def _arg(self, arg: ins.Arg, state: _Stage) -> None:
+        """An ARG without a default that is declared before the first FROM as well is that one."""
         for definition in arg.definitions:
-            name = definition.name.text
+            name, default = definition.name.text, definition.default
             value = self._inputs.build_args.get(name)
-            if value is None and definition.default is None:
-                self._use_global(name)
+            if value is None and default is not None:
+                value = expand_word(default.text, state.env.get, escape=self._escape, location=default.location).text
+            elif value is None:
                 value = self._scope.get(name)
-                is_own = value is None
-            else:
-                is_own = True
-                if value is None and definition.default is not None:
-                    place = definition.default.location
-                    value = expand_word(
-                        definition.default.text, state.env.get, escape=self._escape, location=place
-                    ).text
-            if is_own:
+            if default is None and name in self._globals:
+                self._use_global(name)
+            elif default is not None or name not in self._inputs.builtins:
                 self.args[name] = OutlineArg(name, value or "", definition.description, arg.location)
             if value is not None:
                 state.env[name] = value

@@ -1,0 +1,65 @@
+"""What a Dockerfile can be asked for."""
+
+from __future__ import annotations
+
+from pyoci.dockerfile.findings import CheckInputs
+from pyoci.dockerfile.outline import outline, targets
+from pyoci.platforms import Platform
+from tests.unit.dockerfile.reading import read
+
+TEXT = """\
+# GO the version of Go
+ARG GO=1.24
+ARG IMAGE=golang:${GO}
+ARG UNUSED=1
+FROM ${IMAGE} AS base
+ARG TARGETARCH
+ENV dir=/src
+# build makes the program
+FROM base AS build
+# VERSION what it calls itself
+ARG VERSION=${dir}-dev
+RUN --mount=type=secret,id=token,required --mount=type=ssh true
+FROM scratch AS other
+ARG NEVER=1
+RUN --mount=type=secret,id=other true
+FROM --platform=$BUILDPLATFORM alpine
+COPY --from=build /x /x
+RUN --mount=from=build,target=/y --mount=type=ssh,id=k true
+ARG GO
+"""
+INPUTS = CheckInputs(
+    builtins={"BUILDPLATFORM": "linux/amd64", "TARGETARCH": "amd64"},
+    target_platform=Platform("linux", "amd64"),
+    build_args={"GO": "1.25"},
+)
+
+
+def test_targets() -> None:
+    found = [(t.name, t.description, t.base, t.platform, t.is_default) for t in targets(read(TEXT))]
+    assert found == [
+        ("base", "", "${IMAGE}", None, False),
+        ("build", "makes the program", "base", None, False),
+        ("other", "", "scratch", None, False),
+        (None, "", "alpine", "$BUILDPLATFORM", True),
+    ]
+
+
+def test_the_outline_of_a_target() -> None:
+    dockerfile = read(TEXT)
+    found = outline(dockerfile, INPUTS, dockerfile.stages[3])
+    assert found.name is None
+    assert [(arg.name, arg.value, arg.description, arg.location.line) for arg in found.args] == [
+        ("GO", "1.25", "the version of Go", 2),
+        ("IMAGE", "golang:1.25", "", 3),
+        ("VERSION", "/src-dev", "what it calls itself", 11),
+    ]
+    assert [(need.id, need.required, need.location.line) for need in found.secrets] == [("token", True, 12)]
+    assert [(need.id, need.location.line) for need in found.ssh] == [("default", 12), ("k", 18)]
+
+
+def test_the_outline_of_a_stage_by_itself() -> None:
+    dockerfile = read(TEXT)
+    found = outline(dockerfile, INPUTS, dockerfile.stages[2])
+    assert [arg.name for arg in found.args] == ["NEVER"]
+    assert [need.id for need in found.secrets] == ["other"]
