@@ -22,7 +22,7 @@ from pyoci.registry.failure import Redactor
 from pyoci.registry.proxies import is_loopback
 from pyoci.registry.scopes import merge_scopes, split_scopes
 
-__all__ = ["Authorizer", "Site", "TokenFetcher", "TokenRequest"]
+__all__ = ["Authorizer", "Site", "TokenFetcher", "TokenRequest", "check_realm"]
 
 _CLIENT_ID = "pyoci"
 _DEFAULT_SECONDS = 60.0

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from pyoci.errors import RegistryError
 from pyoci.registry.failure import TransportFailure
-from pyoci.registry.transport import Answer
+from pyoci.registry.transport import Answer, host_of
 
 __all__ = ["ResumingReader"]
 
@@ -98,7 +98,7 @@ class ResumingReader(io.RawIOBase):
             if match is None or int(match[1]) != self._done:
                 answer.close()
                 raise RegistryError(
-                    f"{answer_host(answer)} answered with another range than bytes {self._done} and on",
+                    f"{host_of(answer.url)} answered with another range than bytes {self._done} and on",
                     hint="the registry or a proxy before it handles ranges wrongly",
                 )
             return answer
@@ -117,13 +117,6 @@ class ResumingReader(io.RawIOBase):
         if length is not None and length > self._size:
             answer.close()
             raise RegistryError(
-                f"{answer_host(answer)} sends {length} bytes where the descriptor says {self._size}",
+                f"{host_of(answer.url)} sends {length} bytes where the descriptor says {self._size}",
                 hint="the image's manifest and its blobs do not belong together",
             )
-
-
-def answer_host(answer: Answer) -> str:
-    """The host that an answer came from."""
-    from pyoci.registry.transport import host_of
-
-    return host_of(answer.url)

@@ -66,6 +66,8 @@ class Request:
     """Not tried again here: the caller knows better how to go on."""
     patient: bool = False
     """The server may be silent for as long as committing a blob takes."""
+    cleanup: bool = False
+    """Tidies up after the command, and is sent although it was interrupted."""
 
 
 class Session:
@@ -109,7 +111,8 @@ class Session:
         """
         failed = 0
         while True:
-            self.check_cancelled()
+            if not request.cleanup:
+                self.check_cancelled()
             try:
                 answer = self._exchange(request)
             except TransportFailure as failure:

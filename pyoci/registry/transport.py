@@ -21,13 +21,13 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-from pyoci import __version__
 from pyoci.errors import UsageError
 from pyoci.registry.failure import TransportFailure, transport_failure
 from pyoci.registry.hosts import Tls
 
 __all__ = ["Answer", "Body", "Transport", "host_of", "origin_of"]
 
+_USER_AGENT = "pyoci"
 _POOL_SIZE = 16
 _SEND_BYTES = 64 * 1024
 
@@ -133,7 +133,7 @@ class Transport:
             UsageError: a CA or certificate file cannot be used.
         """
         host = host_of(url)
-        merged = {"User-Agent": f"pyoci/{__version__}", "Accept-Encoding": "identity", **headers}
+        merged = {"User-Agent": _USER_AGENT, "Accept-Encoding": "identity", **headers}
         data = body if body is None or isinstance(body, bytes) else _Pieces(body)
         try:
             prepared = requests.Request(method, url, headers=merged, data=data).prepare()

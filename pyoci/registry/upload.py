@@ -132,8 +132,8 @@ class BlobUpload:
     def cancel(self, state: UploadSession) -> None:
         """Gives an upload up. A registry that does not know how is no error: it forgets uploads in time."""
         with contextlib.suppress(RegistryError):
-            request = self._request("DELETE", state.location, frozenset({200, 202, 204, 404, 405}), once=True)
-            self._session.send(request).finish()
+            request = self._request("DELETE", state.location, frozenset({200, 202, 204, 404, 405}))
+            self._session.send(replace(request, once=True, cleanup=True)).finish()
 
     def _abandon(self) -> None:
         state, self._state = self._state, None
@@ -203,7 +203,6 @@ class BlobUpload:
         headers: Mapping[str, str] | None = None,
         body: _Part | bytes | None = None,
         patient: bool = False,
-        once: bool = False,
     ) -> Request:
         return Request(
             method,
@@ -214,7 +213,7 @@ class BlobUpload:
             headers=headers or {},
             body=body,
             scopes=self._scopes,
-            once=once or body is not None,
+            once=body is not None,
             patient=patient,
         )
 

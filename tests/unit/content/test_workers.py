@@ -52,7 +52,8 @@ def test_after_a_failure_no_further_one_starts_and_the_failure_is_the_first() ->
     assert started == [0, 1]
 
 
-def test_an_interrupt_does_not_wait_for_a_thread_that_hangs() -> None:
+def test_an_interrupt_does_not_wait_for_a_thread_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pyoci.content.workers._GRACE_SECONDS", 0.1)
     cancelled, release = threading.Event(), threading.Event()
     threading.Timer(0.05, cancelled.set).start()
     begun = time.monotonic()
