@@ -175,11 +175,17 @@ _Payload: TypeAlias = tuple[int, bytes, "tuple[Region, ...] | None"]
 
 
 def index_layer(
-    stream: BinaryIO, compression: Compression, *, diff_id: DiffID | None, limits: Limits = DEFAULT_LIMITS
+    stream: BinaryIO,
+    compression: Compression,
+    *,
+    diff_id: DiffID | None,
+    limits: Limits = DEFAULT_LIMITS,
+    whiteouts: bool = True,
 ) -> LayerIndex:
     """The index of a layer's blob, which is read to its end, so that a verifying stream verifies. Does not close it.
 
-    `diff_id` None takes whatever the layer has, for archives that promise nothing.
+    `diff_id` None takes whatever the layer has, for archives that promise nothing. Without `whiteouts` every name is
+    that of a file: the tar is no layer.
 
     Raises:
         LayerError: the layer is malformed, unsafe or beyond a limit.
@@ -189,7 +195,7 @@ def index_layer(
     with HashedReadAhead(open_decompressed(stream, compression, limits=limits)) as source:
         reader = TarReader(cast("BinaryIO", source), limits=limits)
         while (entry := reader.next()) is not None:
-            change = interpret(entry)
+            change = interpret(entry) if whiteouts else Upsert(entry)
             if change is None:
                 continue
             if entry.type == "file" and isinstance(change, Upsert):
@@ -204,7 +210,8 @@ def index_layer(
         found, size = source.diff_id(), source.size
     if diff_id is not None and found != diff_id:
         raise DigestMismatch(f"the layer unpacks to {found} instead of {diff_id}")
-    builder.drop_link_store()
+    if whiteouts:
+        builder.drop_link_store()
     return _in_columns(found, size, builder.finish())
 
 
