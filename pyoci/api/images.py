@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pyoci.api.services import Options, Services, opened
 from pyoci.api.transfer import find_image
 from pyoci.digest import Digest
-from pyoci.errors import ContentError, ContentNotFound
+from pyoci.errors import ContentError, UsageError
 from pyoci.image import Descriptor, Image
 from pyoci.reference import Reference, parse_reference
 from pyoci.resolver import read_image
 
-__all__ = ["ImageSummary", "images", "inspect", "remove", "tag"]
+if TYPE_CHECKING:
+    from pyoci.store.collect import Pruned
+
+__all__ = ["ImageSummary", "images", "inspect", "prune", "remove", "tag"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,13 +131,26 @@ def remove(name: str, *, options: Options | None = None) -> list[str]:
     with opened(options) as services:
         reference, root = find_image(name, services)
         names = [reference] if reference else [ref for ref, found in services.store.tags.all() if found == root]
-        lines = []
         for each in names:
-            if each is None or services.store.tags.remove(each) is None:
-                raise ContentNotFound(f"No such image: {name}")
-            lines.append(f"Untagged: {each.familiar}")
+            services.store.tags.remove(each)
+        lines = [f"Untagged: {each.familiar}" for each in names]
         if not any(found.digest == root.digest for _, found in services.store.tags.all()):
             from pyoci.store.collect import remove_graph
 
             lines.extend(f"Deleted: {digest}" for digest in remove_graph(root, services.store))
         return lines
+
+
+def prune(*, everything: bool = False, options: Options | None = None) -> Pruned:
+    """Removes what no named image and no cached step needs; with `everything`, the build cache and cache mounts as well.
+
+    Raises:
+        UsageError: somebody else is using the store.
+        ContentError, LayerError, SandboxError: something cannot be removed.
+    """
+    from pyoci.store.collect import prune as prune_store
+
+    with opened(options) as services, services.store.alone() as alone:
+        if not alone:
+            raise UsageError("another pyoci is using the store", hint="wait until it has finished")
+        return prune_store(services.store, services.snapshotter.remove, everything=everything)

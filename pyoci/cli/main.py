@@ -17,9 +17,11 @@ __all__ = ["VERBS", "main"]
 
 VERBS = {
     "build": "Build an image from a Dockerfile",
+    "doctor": "Say what this machine allows, and what to change",
     "images": "List the images of the store",
     "inspect": "Show an image as JSON",
     "load": "Load images from an archive",
+    "prune": "Remove what is not needed",
     "pull": "Fetch an image from a registry",
     "push": "Send an image to a registry",
     "rmi": "Remove an image",

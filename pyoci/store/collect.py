@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -112,17 +113,16 @@ def _unneeded(store: Store, marked: _Marked) -> Iterator[Path]:
     yield from (root / "tmp").iterdir()
 
 
-def prune(store: Store, remove_tree: Callable[[Path], None], *, everything: bool) -> Pruned:
+def prune(store: Store, remove_trees: Callable[[Sequence[Path]], None], *, everything: bool) -> Pruned:
     """Sweeps the store; with `everything`, the build cache and cache mounts go too. The caller is alone in the store.
 
-    `remove_tree` removes a directory whatever owners and modes its files have.
+    `remove_trees` removes directories whatever owners and modes their files have.
 
     Raises:
         ContentError, SandboxError: something cannot be removed.
     """
     marked = _tagged(store)
     names: list[str] = []
-    size = 0
     doomed: list[Path] = []
     if everything:
         for folder in ("records", "mounts"):
@@ -131,12 +131,23 @@ def prune(store: Store, remove_tree: Callable[[Path], None], *, everything: bool
     else:
         _mark_records(store, marked)
     doomed.extend(_unneeded(store, marked))
+    trees = [path for path in doomed if path.is_dir() and not path.is_symlink()]
+    size = sum(_tree_size(tree) for tree in trees)
+    if trees:
+        remove_trees(trees)
     for path in doomed:
-        if path.is_dir() and not path.is_symlink():
-            remove_tree(path)
-        else:
-            with suppress(FileNotFoundError):
-                size += path.stat().st_size
-                path.unlink()
+        with suppress(FileNotFoundError, IsADirectoryError):
+            size += path.stat().st_size
+            path.unlink()
         names.append(str(path.relative_to(store.root)))
     return Pruned(tuple(names), size)
+
+
+def _tree_size(directory: Path) -> int:
+    """Bytes of the files below, as far as this user may look."""
+    size = 0
+    for folder, _, files in os.walk(directory):
+        for name in files:
+            with suppress(OSError):
+                size += os.lstat(os.path.join(folder, name)).st_size  # noqa: PTH118 (os.walk gives strings)
+    return size
