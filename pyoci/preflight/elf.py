@@ -13,13 +13,25 @@ import struct
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, cast
 
-__all__ = ["Buffer", "Elf", "Fields", "MalformedElf", "Section", "Segment", "is_elf", "parse_elf"]
+__all__ = [
+    "PT_DYNAMIC",
+    "PT_INTERP",
+    "PT_LOAD",
+    "Buffer",
+    "Elf",
+    "Fields",
+    "MalformedElf",
+    "Section",
+    "Segment",
+    "is_elf",
+    "parse_elf",
+]
 
 Buffer: TypeAlias = "bytes | mmap.mmap"
 """A file's content for random access."""
 
-MAGIC = b"\x7fELF"
-STRING_LIMIT = 4096
+_MAGIC = b"\x7fELF"
+_STRING_LIMIT = 4096
 """Bytes that a name may have: PATH_MAX, which nothing that is looked up in a file system exceeds."""
 _TABLE_LIMIT = 65535
 PT_LOAD, PT_DYNAMIC, PT_INTERP = 1, 2, 3
@@ -70,7 +82,7 @@ class Fields:
         """
         if not 0 <= offset < len(self.data):
             raise MalformedElf("a string lies outside of the file")
-        piece = self.data[offset : offset + STRING_LIMIT]
+        piece = self.data[offset : offset + _STRING_LIMIT]
         end = piece.find(b"\0")
         if end < 0:
             raise MalformedElf("a string does not end")
@@ -143,7 +155,7 @@ class Elf:
         """
         for segment in self.segments:
             if segment.type == PT_INTERP:
-                if not 2 <= segment.file_size <= STRING_LIMIT:
+                if not 2 <= segment.file_size <= _STRING_LIMIT:
                     raise MalformedElf("the interpreter's path is empty or too long")
                 raw = self.fields.take(segment.offset, segment.file_size)
                 if raw[-1:] != b"\0":
@@ -188,7 +200,7 @@ class Elf:
 
 def is_elf(head: bytes) -> bool:
     """Whether a file that begins so claims to be ELF."""
-    return head.startswith(MAGIC)
+    return head.startswith(_MAGIC)
 
 
 def parse_elf(data: Buffer) -> Elf:
@@ -198,7 +210,7 @@ def parse_elf(data: Buffer) -> Elf:
         MalformedElf: Linux would answer "exec format error".
     """
     ident = data[:16]
-    if len(ident) < 16 or ident[:4] != MAGIC:
+    if len(ident) < 16 or ident[:4] != _MAGIC:
         raise MalformedElf("it does not begin as an ELF file")
     if ident[4] not in (1, 2) or ident[5] not in (1, 2):
         raise MalformedElf("its class or byte order is unknown")

@@ -13,15 +13,15 @@ from pyoci.preflight.elf import PT_DYNAMIC, Elf, MalformedElf
 __all__ = ["Dynamic", "Symbols", "VersionNeed", "read_dynamic", "read_symbols"]
 
 _ENTRY_LIMIT = 65536
-SYMBOL_LIMIT = 200_000
+_SYMBOL_LIMIT = 200_000
 """Symbols of one file that are read; libraries with more are not asked for symbols."""
 
-DT_NEEDED, DT_HASH, DT_STRTAB, DT_SYMTAB, DT_STRSZ, DT_SONAME, DT_RPATH, DT_RUNPATH = 1, 4, 5, 6, 10, 14, 15, 29
-DT_GNU_HASH, DT_FLAGS_1 = 0x6FFFFEF5, 0x6FFFFFFB
-DT_VERDEF, DT_VERDEFNUM, DT_VERNEED, DT_VERNEEDNUM = 0x6FFFFFFC, 0x6FFFFFFD, 0x6FFFFFFE, 0x6FFFFFFF
+_DT_NEEDED, _DT_HASH, _DT_STRTAB, _DT_SYMTAB, _DT_STRSZ, _DT_SONAME, _DT_RPATH, _DT_RUNPATH = 1, 4, 5, 6, 10, 14, 15, 29
+_DT_GNU_HASH, _DT_FLAGS_1 = 0x6FFFFEF5, 0x6FFFFFFB
+_DT_VERDEF, _DT_VERDEFNUM, _DT_VERNEED, _DT_VERNEEDNUM = 0x6FFFFFFC, 0x6FFFFFFD, 0x6FFFFFFE, 0x6FFFFFFF
 _FLAG_NODEFLIB = 0x800
 _VERSION_WEAK = 2
-_STRINGS = (DT_SONAME, DT_RPATH, DT_RUNPATH)
+_STRINGS = (_DT_SONAME, _DT_RPATH, _DT_RUNPATH)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +85,10 @@ def read_dynamic(elf: Elf) -> Dynamic | None:
     if entries is None:
         return None
     values = dict(reversed(entries))
-    wanted = [value for tag, value in entries if tag == DT_NEEDED]
-    if not wanted and not values.keys() & {*_STRINGS, DT_VERNEED, DT_VERDEF}:
+    wanted = [value for tag, value in entries if tag == _DT_NEEDED]
+    if not wanted and not values.keys() & {*_STRINGS, _DT_VERNEED, _DT_VERDEF}:
         return Dynamic()
-    strings = elf.file_offset(values.get(DT_STRTAB, 0))
+    strings = elf.file_offset(values.get(_DT_STRTAB, 0))
 
     def text(offset: int) -> str:
         return elf.fields.string(strings + offset)
@@ -98,20 +98,20 @@ def read_dynamic(elf: Elf) -> Dynamic | None:
 
     return Dynamic(
         needed=tuple(dict.fromkeys(text(value) for value in wanted)),
-        soname=text(values[DT_SONAME]) if DT_SONAME in values else "",
-        rpath=paths(DT_RPATH) if DT_RPATH in values else (),
-        runpath=paths(DT_RUNPATH) if DT_RUNPATH in values else None,
-        no_default_paths=bool(values.get(DT_FLAGS_1, 0) & _FLAG_NODEFLIB),
-        version_needs=tuple(dict.fromkeys(_version_needs(elf, values, strings))) if DT_VERNEED in values else (),
-        versions=tuple(dict.fromkeys(_versions(elf, values, strings))) if DT_VERDEF in values else None,
+        soname=text(values[_DT_SONAME]) if _DT_SONAME in values else "",
+        rpath=paths(_DT_RPATH) if _DT_RPATH in values else (),
+        runpath=paths(_DT_RUNPATH) if _DT_RUNPATH in values else None,
+        no_default_paths=bool(values.get(_DT_FLAGS_1, 0) & _FLAG_NODEFLIB),
+        version_needs=tuple(dict.fromkeys(_version_needs(elf, values, strings))) if _DT_VERNEED in values else (),
+        versions=tuple(dict.fromkeys(_versions(elf, values, strings))) if _DT_VERDEF in values else None,
     )
 
 
 def _version_needs(elf: Elf, values: dict[int, int], strings: int) -> Iterator[VersionNeed]:
     """Verneed: a list of libraries, each with a list of versions; steps are forwards, so the lists end."""
-    at = elf.file_offset(values[DT_VERNEED])
+    at = elf.file_offset(values[_DT_VERNEED])
     left = _ENTRY_LIMIT
-    for _ in range(min(values.get(DT_VERNEEDNUM, 0), _ENTRY_LIMIT)):
+    for _ in range(min(values.get(_DT_VERNEEDNUM, 0), _ENTRY_LIMIT)):
         _, count, file, first, following = elf.fields.unpack("HHIII", at)
         library = elf.fields.string(strings + file)
         inner = at + first
@@ -131,8 +131,8 @@ def _version_needs(elf: Elf, values: dict[int, int], strings: int) -> Iterator[V
 
 def _versions(elf: Elf, values: dict[int, int], strings: int) -> Iterator[str]:
     """Verdef: a list of versions, of each the first name (the others are those that it extends)."""
-    at = elf.file_offset(values[DT_VERDEF])
-    for _ in range(min(values.get(DT_VERDEFNUM, 0), _ENTRY_LIMIT)):
+    at = elf.file_offset(values[_DT_VERDEF])
+    for _ in range(min(values.get(_DT_VERDEFNUM, 0), _ENTRY_LIMIT)):
         _, _, _, _, _, first, following = elf.fields.unpack("HHHHIII", at)
         (name,) = elf.fields.unpack("I", at + first)
         yield elf.fields.string(strings + name)
@@ -149,13 +149,13 @@ def read_symbols(elf: Elf) -> Symbols | None:
     """
     entries = _entries(elf)
     values = dict(reversed(entries or []))
-    if DT_SYMTAB not in values or DT_STRTAB not in values:
+    if _DT_SYMTAB not in values or _DT_STRTAB not in values:
         return None
     count = _symbol_count(elf, values)
-    if not 0 < count <= SYMBOL_LIMIT:
+    if not 0 < count <= _SYMBOL_LIMIT:
         return None
-    table = elf.file_offset(values[DT_SYMTAB])
-    start, size = elf.file_offset(values[DT_STRTAB]), values.get(DT_STRSZ, 0)
+    table = elf.file_offset(values[_DT_SYMTAB])
+    start, size = elf.file_offset(values[_DT_STRTAB]), values.get(_DT_STRSZ, 0)
     strings = elf.fields.take(start, size)
     layout, step = ("IBBHQQ", 24) if elf.bits == 64 else ("IIIBBH", 16)
     undefined, defined = set(), set()
@@ -176,21 +176,21 @@ def read_symbols(elf: Elf) -> Symbols | None:
 
 def _symbol_count(elf: Elf, values: dict[int, int]) -> int:
     """How many symbols there are: only the hash tables say it."""
-    if DT_HASH in values:
-        _, chains = elf.fields.unpack("II", elf.file_offset(values[DT_HASH]))
+    if _DT_HASH in values:
+        _, chains = elf.fields.unpack("II", elf.file_offset(values[_DT_HASH]))
         return chains
-    if DT_GNU_HASH not in values:
+    if _DT_GNU_HASH not in values:
         return 0
-    at = elf.file_offset(values[DT_GNU_HASH])
+    at = elf.file_offset(values[_DT_GNU_HASH])
     buckets, first, bloom, _ = elf.fields.unpack("IIII", at)
-    if buckets > SYMBOL_LIMIT or bloom > SYMBOL_LIMIT:
+    if buckets > _SYMBOL_LIMIT or bloom > _SYMBOL_LIMIT:
         raise MalformedElf("its symbol table is too large")
     at += 16 + bloom * elf.bits // 8
     last = max(elf.fields.unpack(f"{buckets}I", at), default=0)
     at += 4 * buckets
     if last < first:
         return first
-    while last <= SYMBOL_LIMIT:
+    while last <= _SYMBOL_LIMIT:
         (value,) = elf.fields.unpack("I", at + 4 * (last - first))
         last += 1
         if value & 1:

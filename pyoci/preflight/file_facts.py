@@ -23,7 +23,7 @@ HEAD_SIZE = 256
 """Bytes that Linux looks at to tell what it is to execute (BINPRM_BUF_SIZE)."""
 
 FileKind = Literal["elf", "script", "empty", "text", "mach-o", "pe", "wasm", "data"]
-Loader = Literal["", "glibc", "musl"]
+_Loader = Literal["", "glibc", "musl"]
 
 _LOADER_LIMIT = 16 << 20
 _DIRECTORIES = re.compile(rb"(?:/[\w.+-]+(?:/[\w.+-]+)*/\0){2,16}")
@@ -43,7 +43,7 @@ class ElfFacts:
     missing_bytes: int
     """What the file lacks at its end."""
     dynamic: Dynamic | None
-    loader: Loader = ""
+    loader: _Loader = ""
     """Whose dynamic loader this file is; empty for everything else."""
     loader_directories: tuple[str, ...] = ()
     """Where that loader looks when nothing else helps."""
