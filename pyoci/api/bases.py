@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
+from pyoci.api.contexts import git_context, is_url
 from pyoci.api.services import Services
 from pyoci.build.plan import Base
 from pyoci.errors import UsageError
@@ -18,17 +18,21 @@ __all__ = ["NamedBases"]
 _IMAGE = "docker-image://"
 _LAYOUT = "oci-layout://"
 _ARCHIVES = ("docker-archive:", "oci-archive:")
+_KINDS = (
+    "a context is a directory, a tar, an http or git URL, docker-image://NAME, oci-layout://PATH:TAG, "
+    "docker-archive:FILE or oci-archive:FILE"
+)
 
 
 class NamedBases:
-    """Implements `build.plan.Bases`. Directories are left to whoever reads contexts: see `directories`."""
+    """Implements `build.plan.Bases`. What is no image is left to whoever opens contexts: see `contexts`."""
 
     def __init__(self, services: Services, contexts: Mapping[str, str]) -> None:
         """Raises UsageError for a context that is of no known kind or does not exist."""
         self._services = services
         self._values = {_key(name): value for name, value in contexts.items()}
-        self.directories: dict[str, Path] = {}
-        """Contexts that are directories, by the name that `Base.context` has."""
+        self.contexts: dict[str, str] = {}
+        """Values of contexts that are files (directories, archives, URLs, repositories), by `Base.context`."""
         self._roots: dict[str, tuple[str, Descriptor]] = {}
         for name, value in contexts.items():
             self._check(name, value)
@@ -36,25 +40,23 @@ class NamedBases:
     def _check(self, name: str, value: str) -> None:
         if value.startswith((_IMAGE, _LAYOUT, *_ARCHIVES)):
             return
-        if "://" in value or value.startswith("git@"):
-            raise UsageError(
-                f'build context "{name}": {value.partition(":")[0]} sources are not supported yet',
-                hint="use a directory, docker-image://, oci-layout://, docker-archive: or oci-archive:",
-            )
         path = self._services.environment.path(value)
-        if not path.is_dir():
-            raise UsageError(
-                f'build context "{name}": {value} is not a directory',
-                hint="or write docker-image://NAME, oci-layout://PATH:TAG, docker-archive:FILE or oci-archive:FILE",
-            )
-        self.directories[_key(name)] = path
+        try:
+            is_remote = not path.is_dir() and (is_url(value) or git_context(value) is not None)
+        except UsageError as error:
+            raise UsageError(f'build context "{name}": {error.message}', hint=error.hint) from error
+        if not is_remote and "://" in value:
+            raise UsageError(f'build context "{name}": unsupported context source {value}', hint=_KINDS)
+        if not is_remote and not path.exists():
+            raise UsageError(f'build context "{name}": there is no directory {value}', hint=_KINDS)
+        self.contexts[_key(name)] = value
 
     def named(self, name: str, platform: Platform) -> Base | None:
         key = _key(name)
         value = self._values.get(key)
         if value is None:
             return None
-        if key in self.directories:
+        if key in self.contexts:
             return Base(title=f"context {name}", context=key)
         if value.startswith(_IMAGE):
             return self.image(value.removeprefix(_IMAGE), platform)

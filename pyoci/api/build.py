@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pyoci.api.bases import NamedBases
+from pyoci.api.contexts import ContextOpener, LazyContexts, git_context
 from pyoci.api.deliver import deliver
 from pyoci.api.emulation import can_run
 from pyoci.api.fetching import Fetching
@@ -15,9 +17,8 @@ from pyoci.api.services import Options, Services, opened
 from pyoci.api.sources import read_inputs
 from pyoci.build.assemble import assemble_index
 from pyoci.build.builder import BuildServices, Built, build_images, plan_images
-from pyoci.build.filesystem import SourceFiles
 from pyoci.build.plan import PlanOptions
-from pyoci.build.request import BuildRequest
+from pyoci.build.request import BuildRequest, SshSource
 from pyoci.build.secrets import Secrets
 from pyoci.digest import Digest
 from pyoci.dockerfile.parser import parse_dockerfile
@@ -94,21 +95,23 @@ def _build(request: BuildRequest, services: Services) -> BuildResult:
     for tag in tags:
         if tag.digest is not None:
             raise UsageError(f'a tag cannot have a digest: "{tag.familiar}"')
-    inputs = read_inputs(request, services)
+    secrets = Secrets(request.secrets, services.environment)
+    secrets.check()
+    fetching = Fetching(services, secrets, _ssh_sources(request))
+    opener = ContextOpener(services, fetching)
+    inputs = read_inputs(request, services, opener, fetching)
     dockerfile = parse_dockerfile(inputs.dockerfile)
     bases = NamedBases(services, request.build_contexts)
     epoch = services.environment.source_date_epoch
-    secrets = Secrets(request.secrets, services.environment)
-    secrets.check()
-    contexts = inputs.contexts(bases.directories)
+    openers = {name: partial(opener.named, value) for name, value in bases.contexts.items()}
     build_services = BuildServices(
         store=services.store,
         bases=bases,
         trees=services.trees,
         snapshotter=services.snapshotter,
         sandbox=lambda: services.sandbox,
-        contexts={name: SourceFiles(files, None) for name, files in contexts.items()},
-        fetcher=Fetching(services, secrets),
+        contexts=LazyContexts({".": lambda: inputs.context, **openers}),
+        fetcher=fetching,
         secrets=secrets,
         reporter=services.reporter,
         cancelled=services.cancelled,
@@ -125,12 +128,18 @@ def _build(request: BuildRequest, services: Services) -> BuildResult:
         jobs=request.jobs or _DEFAULT_JOBS,
         timeout_seconds=request.step_timeout_seconds,
     )
-    inputs.close()
+    opener.close()
     result = _result(built, tags, services, request.annotations)
     for tag in tags:
         services.store.tags.set(tag, result.descriptor)
     deliver(request, result, built, services, build_services.trees)
     return result
+
+
+def _ssh_sources(request: BuildRequest) -> tuple[SshSource, ...]:
+    """What `--ssh` gave; the user's agent, if nothing was given and the context is reached over ssh (as in buildx)."""
+    git = git_context(str(request.context)) if not request.ssh else None
+    return (SshSource("default"),) if git is not None and git.is_ssh else request.ssh
 
 
 def _plan_options(request: BuildRequest, services: Services, epoch: int) -> tuple[PlanOptions, ...]:

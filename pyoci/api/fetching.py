@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from pyoci.api.services import Services
 from pyoci.build.cache_key import structural_digest
+from pyoci.build.context import DirectoryContext
 from pyoci.build.filesystem import SourceFiles
 from pyoci.build.lazy_files import LazyFiles
+from pyoci.build.request import SshSource
 from pyoci.build.secrets import Secrets
 from pyoci.build.steps import GitStep, HttpStep
 from pyoci.errors import BuildError
 
 if TYPE_CHECKING:
+    from pyoci.fetch.git import GitFetcher, GitSource
+    from pyoci.fetch.git_reference import GitReference
     from pyoci.fetch.http import HttpFetcher
+    from pyoci.fetch.protocols import Ssh
 
 __all__ = ["Fetching"]
 
@@ -22,9 +28,10 @@ __all__ = ["Fetching"]
 class Fetching:
     """Implements `build.fetcher.Fetcher` for one build. May be used from several threads."""
 
-    def __init__(self, services: Services, secrets: Secrets) -> None:
+    def __init__(self, services: Services, secrets: Secrets, ssh: Sequence[SshSource] = ()) -> None:
         self._services = services
         self._secrets = secrets
+        self._ssh_sources = {source.id: source for source in ssh}
 
     @cached_property
     def downloads(self) -> HttpFetcher:
@@ -54,4 +61,84 @@ class Fetching:
         return SourceFiles(files, identity, keeps_times=True)
 
     def git(self, step: GitStep) -> SourceFiles:
-        raise BuildError("ADD of a git repository is not supported yet")
+        from pyoci.fetch.git import GitSource
+
+        source = GitSource(
+            step.remote,
+            step.reference,
+            step.commit,
+            step.subdirectory,
+            step.keep_git_directory,
+            step.submodules,
+            step.fetch_by_commit,
+        )
+        return self._files_of(source, commit_times=step.commit_times)
+
+    def repository(self, reference: GitReference, *, keep_git_directory: bool = False) -> SourceFiles:
+        """The files that a git reference names, for a context.
+
+        Raises:
+            BuildError: the reference cannot be looked up. Reading the files raises it if they cannot be fetched.
+        """
+        from pyoci.fetch.git import GitSource
+
+        source = GitSource(
+            reference.remote,
+            reference.reference,
+            reference.checksum,
+            reference.subdirectory,
+            keep_git_directory or reference.keep_git_directory is True,
+            reference.submodules is not False,
+            reference.fetch_by_commit,
+        )
+        return self._files_of(source, commit_times=reference.mtime == "commit")
+
+    def _files_of(self, source: GitSource, *, commit_times: bool) -> SourceFiles:
+        repositories = self.repositories
+        resolved = repositories.resolve(source)
+
+        def checked_out() -> DirectoryContext:
+            checkout = repositories.checkout(source, resolved)
+            return DirectoryContext(checkout.directory, mtime=checkout.commit_time if commit_times else 0)
+
+        identity = structural_digest(["git", repositories.identity(source, resolved), commit_times])
+        return SourceFiles(LazyFiles(checked_out), identity, keeps_times=commit_times)
+
+    @cached_property
+    def repositories(self) -> GitFetcher:
+        """Checkouts of this build."""
+        from pyoci.fetch.git import GitFetcher
+
+        services = self._services
+        return GitFetcher(
+            services.store,
+            self._secrets.get,
+            variables=services.environment.variables,
+            ssh=self._ssh,
+            ca_files=services.hosts.ca_files,
+            offline=services.options.offline,
+            reporter=services.reporter,
+            cancelled=services.cancelled,
+        )
+
+    def _ssh(self) -> Ssh | None:
+        """How git reaches ssh remotes: with the agent or key of `--ssh default`, as in BuildKit."""
+        from pyoci.fetch.protocols import Ssh
+
+        source = self._ssh_sources.get("default")
+        if source is None:
+            return None
+        environment = self._services.environment
+        path = source.path or environment.variables.get("SSH_AUTH_SOCK", "")
+        if not path:
+            raise BuildError(
+                "invalid empty ssh agent socket: make sure SSH_AUTH_SOCK is set",
+                hint="start an ssh agent, or name a socket or key: --ssh default=PATH",
+            )
+        known_hosts = (self._services.store.root / "git" / "known_hosts", environment.home / ".ssh" / "known_hosts")
+        found = environment.path(path)
+        if found.is_socket():
+            return Ssh(agent=found, known_hosts=known_hosts)
+        if found.is_file():
+            return Ssh(key=found, known_hosts=known_hosts)
+        raise BuildError(f"--ssh default: {path} is neither an agent's socket nor a key")

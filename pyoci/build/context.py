@@ -41,8 +41,12 @@ class IgnoreRules(Protocol):
 class DirectoryContext:
     """A `FileView` of a directory. Each directory is listed once, each file read when it is asked for."""
 
-    def __init__(self, root: Path, ignore: IgnoreRules | None = None, index: ContextIndex | None = None) -> None:
+    def __init__(
+        self, root: Path, ignore: IgnoreRules | None = None, index: ContextIndex | None = None, *, mtime: int = 0
+    ) -> None:
+        """`mtime` is the time that every entry is given, in seconds since 1970."""
         self._root = root
+        self._mtime = mtime
         self._ignore = ignore
         self._index = index
         self._lock = threading.RLock()
@@ -50,7 +54,7 @@ class DirectoryContext:
         self._stamps: dict[str, FileStamp] = {}
         self._digests: dict[str, Digest] = {}
         self._inodes: dict[str, tuple[int, int]] = {}
-        self._root_entry = Entry(LayerPath(""), "dir", mode=0o755)
+        self._root_entry = Entry(LayerPath(""), "dir", mode=0o755, mtime=mtime)
 
     def lookup_nofollow(self, path: str) -> Entry | None:
         if not path:
@@ -165,7 +169,7 @@ class DirectoryContext:
             self._stamps[path] = (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
             if status.st_nlink > 1:
                 self._inodes[path] = (status.st_dev, status.st_ino)
-        return Entry(LayerPath(path), kind, mode=mode, size=size, link=link, device=device)
+        return Entry(LayerPath(path), kind, mode=mode, size=size, mtime=self._mtime, link=link, device=device)
 
     def _included(self, entry: Entry) -> bool:
         if self._ignore is None or not self._ignore.excluded(entry.path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 
 __all__ = ["BuildRequest", "Output", "OutputType", "SecretSource", "SshSource"]
 
@@ -46,11 +46,11 @@ class BuildRequest:
     """Everything that one build depends on, besides the Environment."""
 
     context: str | Path = "."
-    """A directory, `-` for standard input, or a URL."""
+    """A directory, a tar archive, `-` for standard input, a URL, or a git repository."""
     file: str | Path = ""
-    """The Dockerfile: a path, or `-`; empty means `Dockerfile` in the context."""
-    stdin: bytes | None = field(default=None, repr=False)
-    """What standard input held, if the context or the Dockerfile is `-`."""
+    """The Dockerfile: a path, a URL, or `-`; empty means `Dockerfile` in the context."""
+    stdin: BinaryIO | bytes | None = field(default=None, repr=False)
+    """Standard input, if the context or the Dockerfile is `-`."""
     tags: tuple[str, ...] = ()
     target: str = ""
     platforms: tuple[str, ...] = ()

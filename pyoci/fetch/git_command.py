@@ -54,8 +54,13 @@ class GitFailed(Exception):
     def reason(self) -> str:
         """The line that says why."""
         lines = [line.strip() for line in str(self).splitlines() if line.strip()]
-        fatal = [line for line in lines if line.startswith(("fatal: ", "error: ", "ERROR: ", "remote: error: "))]
-        line = (fatal or lines or ["git failed without a word"])[-1]
+        marks = ("fatal: ", "error: ", "ERROR: ", "remote: error: ")
+        fatal = [number for number, line in enumerate(lines) if line.startswith(marks)]
+        first = fatal[-1] if fatal else len(lines) - 1
+        line = (
+            " ".join(lines[first : first + 2]) if lines and lines[first].endswith(":") else "".join(lines[first:][:1])
+        )
+        line = line or "git failed without a word"
         for mark in ("remote: ", "fatal: ", "error: ", "ERROR: "):
             line = line.removeprefix(mark)
         return line.rstrip(".")[:300]

@@ -32,6 +32,8 @@ _HINTS: tuple[tuple[str, str], ...] = (
     ("Permission denied (publickey", "give an agent that holds the key: --ssh default"),
     ("cannot run ssh", "install an ssh client, or use the https address"),
     ("not allowed", "repositories and submodules are fetched over https, http, ssh and git alone"),
+    ("unable to connect", "check the host and the port, and that this machine has a network"),
+    ("Failed to connect", "check the host and the port; HTTPS_PROXY and NO_PROXY are honoured"),
     ("Could not resolve host", "check the spelling, and that this machine has a network"),
     ("SSL certificate problem", "trust the certificate authority with --ca-file"),
 )

@@ -111,13 +111,15 @@ class HttpFetcher:
         _verify(parts, known.digest, checksum)
         return known
 
-    def file(self, url: str, name: str, *, checksum: Digest | None = None) -> tuple[OneFile, Download]:
+    def file(
+        self, url: str, name: str, *, checksum: Digest | None = None, limit_bytes: int = 0
+    ) -> tuple[OneFile, Download]:
         """The same as a tree with one file of that name: mode 0600, owner root, time of `Last-Modified`.
 
         Raises:
             BuildError and others: as `fetch`.
         """
-        download = self.fetch(url, checksum=checksum)
+        download = self.fetch(url, checksum=checksum, limit_bytes=limit_bytes)
         entry = Entry(LayerPath(name), "file", mode=0o600, size=download.size, mtime=download.last_modified)
         return OneFile(entry, download.digest, lambda: self._store.open(download.descriptor)), download
 

@@ -103,7 +103,7 @@ def _request(arguments: argparse.Namespace) -> BuildRequest:
     return BuildRequest(
         context=arguments.context,
         file=arguments.file,
-        stdin=sys.stdin.buffer.read() if needs_stdin else None,
+        stdin=sys.stdin.buffer if needs_stdin else None,
         tags=tuple(arguments.tag),
         target=arguments.target,
         platforms=tuple(arguments.platform),
