@@ -40,10 +40,12 @@ else:
 CONTROL = 3
 """The descriptor of the control socket."""
 _KILL = 0xFFFF
+_MAXIMUM_DESCRIPTORS = 0x7FFF_FFFF
 
 
 def main() -> None:
     """Runs until the builder closes the control socket."""
+    os.closerange(CONTROL + 1, _MAXIMUM_DESCRIPTORS)  # whatever the builder was given without close-on-exec
     os.setsid()  # Ctrl-C reaches the builder alone, which knows what to end and how
     channel = Channel.from_descriptor(CONTROL)
     settings, _ = channel.receive()

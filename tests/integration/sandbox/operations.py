@@ -84,13 +84,17 @@ def remove(request: dict[str, object], descriptors: list[int]) -> dict[str, obje
 
 
 def write(request: dict[str, object], descriptors: list[int]) -> dict[str, object]:
-    """Makes a file, or a directory where there is no content."""
-    path = str(request["path"])
+    """Makes a file (bytes), a symlink (str), a whiteout (False) or a directory (None)."""
+    path, content = str(request["path"]), request["content"]
     os.makedirs(os.path.dirname(path), exist_ok=True)
-    content = request["content"]
-    if isinstance(content, bytes):
-        with open(path, "wb") as stream:
-            stream.write(content)
-    else:
-        os.makedirs(path, exist_ok=True)
+    match content:
+        case bytes():
+            with open(path, "wb") as stream:
+                stream.write(content)
+        case str():
+            os.symlink(content, path)
+        case False:
+            os.mknod(path, stat.S_IFCHR, 0)
+        case _:
+            os.makedirs(path, exist_ok=True)
     return {}

@@ -63,7 +63,9 @@ def test_what_cannot_be_executed_is_explained(small: World) -> None:
     script = "printf '#!/bin/nowhere\\n' >/s; printf '#!/bin/sh\\r\\n' >/crlf; printf 'x=1' >/plain; chmod +x /s /crlf /plain"
     root = small.fresh()
     assert small.run(script, root=root).status == 0
-    said = {name: small.run([name], root=root) for name in ("/s", "/crlf", "/plain", "/nonexistent", "/etc", "/etc/passwd")}
+    said = {
+        name: small.run([name], root=root) for name in ("/s", "/crlf", "/plain", "/nonexistent", "/etc", "/etc/passwd")
+    }
     assert {name: (result.status, result.output) for name, result in said.items()} == {
         "/s": (127, 'pyoci: exec "/s": exists, but its interpreter "/bin/nowhere" does not\n'),
         "/crlf": (
@@ -138,7 +140,9 @@ def test_output_comes_as_it_is_written_and_in_order(any_small: World) -> None:
 
 
 def test_much_output_is_complete(any_small: World) -> None:
-    result = any_small.run("i=0; while [ $i -lt 20000 ]; do echo 0123456789012345678901234567890123456789; i=$((i+1)); done")
+    result = any_small.run(
+        "i=0; while [ $i -lt 20000 ]; do echo 0123456789012345678901234567890123456789; i=$((i+1)); done"
+    )
     assert result.output == "0123456789012345678901234567890123456789\n" * 20000
 
 

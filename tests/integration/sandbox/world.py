@@ -7,7 +7,7 @@ import shutil
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -145,6 +145,13 @@ class World:
     def ask(self, operation: str, **request: object) -> dict[str, Any]:
         return dict(self.worker.call(f"sandbox_operations:{operation}", request).values)
 
+    def layer(self, files: Mapping[str, bytes | str | bool | None]) -> Path:
+        """A lower directory with files (bytes), symlinks (str), whiteouts (False) and directories (None)."""
+        top = self.directory("layer")
+        for name, content in files.items():
+            self.ask("write", path=str(top / name), content=content)
+        return top
+
     def listing(self, path: Path) -> dict[str, dict[str, Any]]:
         entries: dict[str, dict[str, Any]] = self.ask("listing", path=str(path))["entries"]
         return entries
@@ -175,8 +182,11 @@ class World:
         owner = entry["uid"], entry["gid"]
         recorded = xattrs.pop("user.rootlesscontainers", None)
         if self.mode == "single":
-            inherited = [_decode(layer[path]["xattrs"]["user.rootlesscontainers"]) for layer in below if
-                         "user.rootlesscontainers" in layer.get(path, {"xattrs": {}})["xattrs"]]
+            inherited = [
+                _decode(layer[path]["xattrs"]["user.rootlesscontainers"])
+                for layer in below
+                if "user.rootlesscontainers" in layer.get(path, {"xattrs": {}})["xattrs"]
+            ]
             owner = _decode(recorded) if recorded is not None else (inherited or [default])[0]
             owner = table.get(entry["inode"], owner)
         kinds = {_REGULAR: "file", _DIRECTORY: "dir", _SYMLINK: "symlink", _CHARACTER: "char", 0o060000: "block"}
