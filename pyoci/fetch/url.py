@@ -25,6 +25,7 @@ _USER = _UNRESERVED | frozenset(":!$&'()*+,;=%@")
 _SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:")
 _BAD_ESCAPE = re.compile(r"%(?![0-9a-fA-F]{2}).{0,2}", re.DOTALL)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_CREDENTIALS = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*://)([^/?#]*)@")
 _HTTP = re.compile(r"https?://")
 
 
@@ -178,14 +179,10 @@ def public(url: str) -> str:
 
 
 def redacted(url: str) -> str:
-    """The URL with user and password masked, as BuildKit shows it; what is no URL, or has none, stays as it is."""
-    try:
-        parts = parse_url(url)
-    except ValueError:
+    """The URL with user and password masked, as BuildKit shows it; what has none stays as it is."""
+    match = _CREDENTIALS.match(url)
+    if match is None:
         return url
-    if parts.user is None or not (parts.user or parts.password):
-        return url
-    mask = ("xxxxx" if parts.user else "") + (":xxxxx" if parts.password is not None else "")
-    head, _, tail = url.partition("://")
-    authority, slash, path = tail.partition("/")
-    return f"{head}://{mask}@{authority.rpartition('@')[2]}{slash}{path}"
+    user, colon, password = match[2].partition(":")
+    mask = ("xxxxx" if user else "") + (f"{colon}xxxxx" if colon else "")
+    return f"{match[1]}{mask}@{url[match.end() :]}" if user or password else url
