@@ -210,7 +210,7 @@ def open_layers(image: Image, source: ContentSource) -> list[IndexedLayer]:
 
 
 def check_image(image: Image, source: ContentSource) -> None:
-    """Asserts that everything the image promises is true: digests, sizes, media types, diff IDs, the history's length."""
+    """Asserts that what the image promises is true: digests, sizes, media types, diff IDs, the history's length."""
     manifest, config = image.manifest, image.config
     assert manifest.digest == sha256_digest(manifest.raw)
     assert config.digest == sha256_digest(config.raw)

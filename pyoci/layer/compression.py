@@ -70,15 +70,15 @@ def detect(stream: BinaryIO) -> tuple[ArchiveCompression, BinaryIO]:
 
 
 def open_decompressed(
-    stream: BinaryIO, compression: ArchiveCompression, *, limits: Limits = DEFAULT_LIMITS
+    stream: BinaryIO, compression: ArchiveCompression, *, limits: Limits = DEFAULT_LIMITS, owned: bool = True
 ) -> BinaryIO:
-    """The uncompressed bytes of `stream`, which is read to its end when they are; closing closes both.
+    """The uncompressed bytes of `stream`, which is read to its end when they are; closing closes both if it is `owned`.
 
     Reading raises LayerError when the data is damaged, cut short, followed by garbage, or more than the limits allow.
     """
     if compression == "none":
         return stream
-    return cast("BinaryIO", _Decompressed(stream, compression, limits))
+    return cast("BinaryIO", _Decompressed(stream, compression, limits, owned))
 
 
 class _Rejoined(io.RawIOBase):
@@ -115,9 +115,10 @@ class _Rejoined(io.RawIOBase):
 class _Decompressed(io.RawIOBase):
     """Decodes member after member. A `read` gives what one step yields, at most what was asked for."""
 
-    def __init__(self, stream: BinaryIO, compression: ArchiveCompression, limits: Limits) -> None:
+    def __init__(self, stream: BinaryIO, compression: ArchiveCompression, limits: Limits, owned: bool) -> None:
         super().__init__()
         self._stream = stream
+        self._owned = owned
         self._name = compression
         self._limits = limits
         self._unchecked_bytes = min(limits.always_allowed_bytes, limits.uncompressed_bytes)
@@ -222,7 +223,7 @@ class _Decompressed(io.RawIOBase):
         return len(data)
 
     def close(self) -> None:
-        if not self.closed:
+        if not self.closed and self._owned:
             self._stream.close()
         super().close()
 

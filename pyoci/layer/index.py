@@ -192,7 +192,7 @@ def index_layer(
         DigestMismatch: it has another diff ID.
     """
     builder: ChangeBuilder[_Payload] = ChangeBuilder()
-    with HashedReadAhead(open_decompressed(stream, compression, limits=limits)) as source:
+    with HashedReadAhead(open_decompressed(stream, compression, limits=limits, owned=False)) as source:
         reader = TarReader(cast("BinaryIO", source), limits=limits)
         while (entry := reader.next()) is not None:
             change = interpret(entry) if whiteouts else Upsert(entry)

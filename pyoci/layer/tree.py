@@ -251,11 +251,13 @@ class Tree:
         """What the layers of a directory make of one path in it, uppermost first, down to the one that decides."""
         contributing: list[int] = []
         described = -1
+        hidden = False
         for number in stack:
             level = self._levels[number]
             code = level.code(path)
             if code == "d":
-                contributing.append(number)
+                if not hidden:
+                    contributing.append(number)
                 if described < 0:
                     described = number
             elif code == REMOVED:
@@ -264,10 +266,11 @@ class Tree:
                 if not contributing:
                     return self._resolved(number, level.entry(path))
                 break
-            elif level.implies(path):
+            elif not hidden and level.implies(path):
                 contributing.append(number)
-            if path in level.opaque:
-                break
+            hidden = hidden or path in level.opaque
+            if hidden and described >= 0:
+                break  # below an opaque marker only the directory's own attributes are still looked for
         if not contributing:
             return None
         entry = self._levels[described].entry(path) if described >= 0 else implied_directory(path)

@@ -10,18 +10,13 @@ from __future__ import annotations
 from pyoci.errors import LayerError
 from pyoci.layer.entry import Change, Entry, LayerPath, Opaque, Remove, Upsert
 
-__all__ = ["LINK_DIRECTORY", "interpret", "is_link_store", "marker_path", "refuse_marker_name"]
+__all__ = ["LINK_DIRECTORY", "interpret", "marker_path", "refuse_marker_name"]
 
 _PREFIX = ".wh."
 _META = ".wh..wh."
 _OPAQUE = ".wh..wh..opq"
 LINK_DIRECTORY = LayerPath(".wh..wh.plnk")
 """Where AUFS kept the files that hard links point to; never part of what a layer shows."""
-
-
-def is_link_store(path: LayerPath) -> bool:
-    """Whether the path is AUFS's directory of link targets or below it."""
-    return path.startswith(LINK_DIRECTORY) and path[len(LINK_DIRECTORY) :][:1] in ("", "/")
 
 
 def interpret(entry: Entry) -> Change | None:
@@ -35,7 +30,7 @@ def interpret(entry: Entry) -> Change | None:
         return Upsert(entry)
     directory, _, name = path.rpartition("/")
     if path.startswith(_META) and path != _OPAQUE:
-        return Upsert(entry) if is_link_store(path) and entry.type == "file" else None
+        return Upsert(entry) if entry.type == "file" and path.startswith(f"{LINK_DIRECTORY}/") else None
     if directory.startswith(_PREFIX) or f"/{_PREFIX}" in directory:
         raise LayerError(f'"{path}" lies below a whiteout')
     if not name.startswith(_PREFIX):

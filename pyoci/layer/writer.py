@@ -72,7 +72,9 @@ def write_layer(
                     if entry.type == "file" and entry.size:
                         _write_content(entry, open_content(origins.get(given.path, given)), output)
                 case Remove() | Opaque():
-                    output.write(encode_header(Entry(marker_path(change), "file", 0)))  # mode 0, as overlayfs and docker have it
+                    output.write(
+                        encode_header(Entry(marker_path(change), "file", 0))
+                    )  # mode 0, as overlayfs and docker have it
                 case _:
                     assert_never(change)
         output.write(END_OF_ARCHIVE)
