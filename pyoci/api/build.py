@@ -13,6 +13,7 @@ from pyoci.api.contexts import ContextOpener, LazyContexts, git_context
 from pyoci.api.deliver import deliver
 from pyoci.api.emulation import can_run
 from pyoci.api.fetching import Fetching
+from pyoci.api.preflight import preflight
 from pyoci.api.services import Options, Services, opened
 from pyoci.api.sources import read_inputs
 from pyoci.build.assemble import assemble_index
@@ -129,6 +130,7 @@ def _build(request: BuildRequest, services: Services) -> BuildResult:
         timeout_seconds=request.step_timeout_seconds,
     )
     opener.close()
+    preflight(request, built, services, secrets, dockerfile.check)
     result = _result(built, tags, services, request.annotations)
     for tag in tags:
         services.store.tags.set(tag, result.descriptor)

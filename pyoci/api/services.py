@@ -18,6 +18,7 @@ from pyoci.store import Store
 
 if TYPE_CHECKING:
     from pyoci.api.isolation import Isolation
+    from pyoci.api.settings import GivenCredentials
     from pyoci.api.web import Web
     from pyoci.registry.client import RegistryClient
     from pyoci.registry.hosts import HostsConfig
@@ -101,14 +102,18 @@ class Services:
         return hosts_config(self.options)
 
     @_once
+    def credentials(self) -> GivenCredentials:
+        """Who the user is at registries, and what was told to them."""
+        from pyoci.api.settings import GivenCredentials, credential_source
+
+        return GivenCredentials(credential_source(self.environment))
+
+    @_once
     def client(self) -> RegistryClient:
         """The registry client. Using it imports the HTTP library."""
-        from pyoci.api.settings import credential_source
         from pyoci.registry.client import RegistryClient
 
-        return RegistryClient(
-            self.hosts, credential_source(self.environment), reporter=self.reporter, cancelled=self.cancelled
-        )
+        return RegistryClient(self.hosts, self.credentials, reporter=self.reporter, cancelled=self.cancelled)
 
     @_once
     def web(self) -> Web:

@@ -9,10 +9,10 @@ from pyoci.environment import Environment
 
 if TYPE_CHECKING:
     from pyoci.api.services import Options
-    from pyoci.registry.credentials import CredentialSource
+    from pyoci.registry.credentials import Credential, CredentialSource
     from pyoci.registry.hosts import HostsConfig
 
-__all__ = ["credential_source", "hosts_config"]
+__all__ = ["GivenCredentials", "credential_source", "hosts_config"]
 
 
 def hosts_config(options: Options) -> HostsConfig:
@@ -31,6 +31,21 @@ def hosts_config(options: Options) -> HostsConfig:
     if bundle:
         ca_files = (*ca_files, environment.path(bundle))
     return replace(config, ca_files=(*config.ca_files, *ca_files)).with_insecure(options.insecure_registries)
+
+
+class GivenCredentials:
+    """Credentials from a source, and which of them registries were given. May be used from several threads at once."""
+
+    def __init__(self, source: CredentialSource) -> None:
+        self._source = source
+        self.given: dict[str, Credential] = {}
+        """By registry."""
+
+    def find(self, registry: str, repository: str) -> Credential | None:
+        found = self._source.find(registry, repository)
+        if found is not None:
+            self.given[registry] = found
+        return found
 
 
 def credential_source(environment: Environment) -> CredentialSource:

@@ -75,6 +75,11 @@ class BuildRequest:
     """Bytes of /dev/shm; 0 is the default of 64 MiB."""
     step_timeout_seconds: float | None = None
     preflight: Literal["error", "warn", "off"] = "warn"
+    """What findings about the finished image do: end the build, warn, or nothing is looked at."""
+    preflight_for: Literal["", "kubernetes"] = ""
+    """Whose rules count besides those that every runtime has."""
+    preflight_skip: tuple[str, ...] = ()
+    """Rules that do not count, by name."""
     isolation: str = ""
     """A rung of the sandbox's ladder; empty chooses the best that works."""
     jobs: int = 0

@@ -68,6 +68,11 @@ class Secrets:
         for name in self._sources:
             self.get(name)
 
+    def named_values(self) -> dict[str, bytes]:
+        """Those that were read, by ID, for whoever looks for leaks."""
+        with self._lock:
+            return dict(self._values)
+
     def values(self) -> list[bytes]:
         """Those that were read, for whoever looks for leaks."""
         with self._lock:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 from pyoci.image.config import ContainerConfig
 from pyoci.layer.tree import Tree
@@ -13,16 +12,12 @@ from pyoci.location import Location
 from pyoci.platforms import Platform, normalized
 from pyoci.preflight.accounts import ROOT_ACCOUNT, Account, UnknownName, find_account
 from pyoci.preflight.commands import command_findings, healthcheck_findings, main_command
-from pyoci.preflight.findings import Finding, located_at
+from pyoci.preflight.findings import Audience, Finding, located_at
 from pyoci.preflight.kubernetes import kubernetes_findings
 from pyoci.preflight.reading import Files, Memory
 from pyoci.preflight.subject import Subject, finding
 
-__all__ = ["Audience", "check_image"]
-
-Audience = Literal["", "kubernetes"]
-"""Whose rules count besides those that every runtime has."""
-
+__all__ = ["check_image"]
 
 def check_image(
     config: ContainerConfig,

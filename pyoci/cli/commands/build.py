@@ -65,6 +65,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="sandbox mode: root, subuid, single (default: the best that works)",
     )
     add("--step-timeout", type=float, metavar="SECONDS", help="end a RUN that takes longer")
+    add(
+        "--preflight",
+        choices=("error", "warn", "off"),
+        default="warn",
+        help="what is done about an image that cannot run as it is configured (default: warn)",
+    )
+    add("--preflight-for", choices=("kubernetes",), default="", help="look for what Kubernetes minds as well")
+    add("--preflight-skip", action="append", default=[], metavar="RULE", help="leave out a preflight rule")
     add_progress(parser)
     add_connection(parser)
 
@@ -120,6 +128,9 @@ def _request(arguments: argparse.Namespace) -> BuildRequest:
         allow=frozenset(name for text in arguments.allow for name in text.split(",")),
         step_timeout_seconds=arguments.step_timeout,
         isolation=arguments.isolation,
+        preflight=arguments.preflight,
+        preflight_for=arguments.preflight_for,
+        preflight_skip=tuple(name for text in arguments.preflight_skip for name in text.split(",")),
     )
 
 

@@ -1,0 +1,125 @@
+"""Secrets of a build, looked for in what it made: which values there are, and which layers were searched before.
+
+That a layer was clean is remembered by a slow, salted digest of all values together, so that a cached build reads no
+layer again and the store tells nobody what the values were.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+
+from pyoci.api.services import Services
+from pyoci.build.builder import Built
+from pyoci.build.request import BuildRequest
+from pyoci.build.scopes import PROXY_NAMES
+from pyoci.build.secrets import Secrets
+from pyoci.digest import digest_hex
+from pyoci.layer.protocols import ChangeSet
+from pyoci.preflight.findings import Finding
+from pyoci.preflight.leak_forms import LEAST_BYTES, is_searchable
+from pyoci.preflight.leaks import find_leaks
+
+__all__ = ["leaks", "secret_values"]
+
+_SALT = "leaks-salt"
+_ROUNDS = 100_000
+_REMEMBERED = 16
+"""Sets of secrets that are remembered for a layer."""
+_KEY_LIMIT = 512 * 1024
+
+
+def secret_values(request: BuildRequest, services: Services, secrets: Secrets) -> dict[str, bytes]:
+    """Everything that this build was given and that nobody may see, by what messages call it.
+
+    Secrets, key files given to `--ssh`, passwords in proxy addresses, and what registries were told of the user so far.
+    """
+    found = {f'secret "{name}"': value for name, value in secrets.named_values().items()}
+    for source in request.ssh:
+        path = services.environment.path(source.path) if source.path else None
+        if path is not None and path.is_file():
+            with suppress(OSError), path.open("rb") as stream:
+                found[f'the ssh key "{source.id}"'] = stream.read(_KEY_LIMIT)
+    for name, address in (*services.environment.variables.items(), *request.build_args.items()):
+        if name in PROXY_NAMES and "@" in address:
+            password = _password(address)
+            if password:
+                found[f"the password in {name}"] = password.encode("utf-8", "surrogateescape")
+    credentials = services.credentials.given if "credentials" in services.made else {}
+    for registry, credential in credentials.items():
+        for kind, value in (("password", credential.password), ("token", credential.identity_token)):
+            if value:
+                found[f"the {kind} for {registry}"] = value.encode("utf-8", "surrogateescape")
+    return found
+
+
+def _password(address: str) -> str | None:
+    from urllib.parse import unquote, urlsplit
+
+    with suppress(ValueError):
+        password = urlsplit(address).password
+        return unquote(password) if password else None
+    return None
+
+
+def leaks(request: BuildRequest, one: Built, services: Services, secrets: Secrets) -> list[Finding]:
+    """Where the build's secrets are in an image: its documents, and the layers that this build added.
+
+    Raises:
+        LayerError, ContentError: a layer's bytes cannot be had.
+    """
+    values = secret_values(request, services, secrets)
+    searchable = {label: value for label, value in values.items() if is_searchable(value)}
+    for label in sorted(values.keys() - searchable.keys()):
+        services.reporter.message(
+            f"preflight: {label} is not searched for: fewer than {LEAST_BYTES} bytes or an ordinary word mean nothing"
+        )
+    if not searchable:
+        return []
+    documents = {"config": one.image.config.raw, "manifest": one.image.manifest.raw}
+    seen = _Searched(services, searchable)
+    first = len(one.plan.base.layers) if one.plan.base else 0
+    unknown = [number for number in range(first, len(one.image.layers)) if not seen.is_clean(_diff_id(one, number))]
+    found = find_leaks(searchable, _layers(one, services, unknown), documents)
+    if not found:
+        for number in unknown:
+            seen.remember(_diff_id(one, number))
+    return found
+
+
+def _diff_id(one: Built, number: int) -> str:
+    return digest_hex(one.image.layers[number].diff_id)
+
+
+def _layers(one: Built, services: Services, numbers: list[int]) -> Iterator[tuple[str, ChangeSet]]:
+    for number in numbers:
+        yield f"layer {number}", services.trees.changes(one.filesystem.stack[number])
+
+
+class _Searched:
+    """Which layers were searched for these values and found clean."""
+
+    def __init__(self, services: Services, values: Mapping[str, bytes]) -> None:
+        self._store = services.store
+        salt = self._store.read_file("records", _SALT)
+        if salt is None or len(salt) < 32:
+            salt = os.urandom(32)
+            self._store.write_file("records", _SALT, salt)
+        framed = b"".join(len(value).to_bytes(8, "big") + value for value in sorted(values.values()))
+        self._mark = hashlib.pbkdf2_hmac("sha256", framed, salt, _ROUNDS, 16).hex()
+
+    def _marks(self, diff_id: str) -> list[str]:
+        raw = self._store.read_file("records", f"leaks1-{diff_id}")
+        with suppress(ValueError, TypeError):
+            return [str(mark) for mark in json.loads(raw or b"[]")]
+        return []
+
+    def is_clean(self, diff_id: str) -> bool:
+        return self._mark in self._marks(diff_id)
+
+    def remember(self, diff_id: str) -> None:
+        marks = [self._mark, *self._marks(diff_id)][:_REMEMBERED]
+        self._store.write_file("records", f"leaks1-{diff_id}", json.dumps(marks).encode())
