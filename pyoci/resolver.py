@@ -184,7 +184,7 @@ class Resolver:
         return root
 
     def _remember(self, reference: Reference, root: Descriptor, raw: bytes) -> None:
-        """Stores the document and where it and what it names came from; names it, so that next time needs no network."""
+        """Stores the document, where it came from and what it is called, so that the next time needs no network."""
         origin = reference.name
         self._store.put(root, io.BytesIO(raw))
         self._store.add_origin(root.digest, origin)

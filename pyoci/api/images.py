@@ -142,7 +142,8 @@ def remove(name: str, *, options: Options | None = None) -> list[str]:
 
 
 def prune(*, everything: bool = False, options: Options | None = None) -> Pruned:
-    """Removes what no named image and no cached step needs; with `everything`, the build cache and cache mounts as well.
+    """Removes what no named image and no cached step needs; with `everything`, the build cache and cache mounts as
+    well.
 
     Raises:
         UsageError: somebody else is using the store.

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, cast, get_args
+from pathlib import Path
+from typing import TYPE_CHECKING, cast, get_args
 
 from pyoci.environment import Environment
-from pyoci.errors import SandboxError, UsageError
+from pyoci.errors import UsageError
 from pyoci.sandbox.protocols import Mode
 from pyoci.store import Store
 
 if TYPE_CHECKING:
     from pyoci.api.services import Options
-    from pyoci.sandbox.capabilities import Capabilities
+    from pyoci.sandbox.capabilities import Capabilities, Storage
     from pyoci.sandbox.namespace_sandbox import NamespaceSandbox
     from pyoci.sandbox.probe import Host
     from pyoci.sandbox.worker import Worker
@@ -28,27 +29,27 @@ class Isolation:
     mode: Mode
     capabilities: Capabilities
 
-    @property
-    def driver(self) -> Literal["kernel", "fuse"]:
-        """How layers are stacked.
+    scratch: Path
+    """Where the worker keeps in memory what the store's file system cannot take."""
 
-        Raises:
-            SandboxError: they cannot be.
-        """
-        storage = self.capabilities.storage_for(self.mode)
-        if storage in ("memory", "copy"):
-            raise SandboxError(
-                "layers cannot be stacked by overlayfs where the store is",
-                hint="keep the store on ext4, xfs, btrfs or tmpfs: --store DIR or PYOCI_HOME",
-            )
-        return "fuse" if storage == "fuse" else "kernel"
+    @property
+    def storage(self) -> Storage:
+        """How layers are stacked."""
+        return self.capabilities.storage_for(self.mode)
 
     def worker(self) -> Worker:
         """The worker; it is started by its first request."""
         from pyoci.sandbox.worker import Worker
         from pyoci.snapshot.operations import OPERATIONS
 
-        return Worker(self.capabilities.privilege(self.mode), operations=("pyoci.sandbox.execute:run", *OPERATIONS))
+        covered = [self.scratch] if self.storage == "memory" else []
+        for path in covered:
+            path.mkdir(exist_ok=True)
+        return Worker(
+            self.capabilities.privilege(self.mode),
+            operations=("pyoci.sandbox.execute:run", *OPERATIONS),
+            scratch=covered,
+        )
 
     def sandbox(self, worker: Worker, warn: Callable[[str], None]) -> NamespaceSandbox:
         """A sandbox that runs processes through a worker."""
@@ -85,4 +86,6 @@ def find_isolation(options: Options, store: Store) -> Isolation:
     if forced is not None and forced not in get_args(Mode):
         raise UsageError(f'unknown isolation "{forced}"', hint=f"the modes are {', '.join(get_args(Mode))}")
     capabilities = probe_once(host_of(options.environment, store), store.root / "tmp" / "capabilities.json")
-    return Isolation(choose_mode(capabilities, cast("Mode | None", forced)), capabilities)
+    return Isolation(
+        choose_mode(capabilities, cast("Mode | None", forced)), capabilities, store.root / "tmp" / "memory"
+    )

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
+from pyoci.build.layers import layer_of_snapshot, write_changes
 from pyoci.build.trees import Trees
 from pyoci.environment import Environment, current_environment
 from pyoci.progress import Reporter
@@ -142,12 +143,15 @@ class Services:
     @_once
     def snapshotter(self) -> StoreSnapshotter:
         """Root file systems over layers, and what changed in them."""
+        epoch = self.environment.source_date_epoch
         return StoreSnapshotter(
-            self.store,
+            self.store.root,
             self.resolver.content,
             lambda: self.worker,
+            lambda: self.isolation,
             stacks=lambda: self.trees,
-            driver=lambda: self.isolation.driver,
+            write_layer=lambda changes, opener: write_changes(changes, opener, self.store, epoch=epoch),
+            as_layer=lambda snapshot: layer_of_snapshot(snapshot, self.store, self.snapshotter, epoch=epoch),
             warn=self.reporter.warning,
         )
 

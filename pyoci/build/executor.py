@@ -1,7 +1,7 @@
 """From a step to the operation that carries it out (DESIGN D8): the one `match` over kinds of steps.
 
-Holds what operations work with and what one build remembers: contexts as they are listed once, selections as they are made
-once, since the key and the copy ask for the same.
+Holds what operations work with and what one build remembers: contexts as they are listed once, selections as they are
+made once, since the key and the copy ask for the same.
 """
 
 from __future__ import annotations

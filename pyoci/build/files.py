@@ -27,7 +27,9 @@ class FileView(Protocol):
     """A read-only tree of files. May be used from several threads at once."""
 
     def lookup_nofollow(self, path: str) -> Entry | None:
-        """The entry at a path, itself and not what it links to; the root is always a directory. None if it is not there."""
+        """The entry at a path, itself and not what it links to; the root is always a directory. None if it is not
+        there.
+        """
 
     def resolve(self, path: str) -> LayerPath:
         """The path with every symlink in it followed, inside the root. What does not exist is kept as written.
@@ -49,7 +51,9 @@ class FileView(Protocol):
         """What the names of one file have in common; None for what has but one name."""
 
     def one_pass(self, entries: Iterable[Entry], directory: Path) -> AbstractContextManager[OpenContent]:
-        """Opens these files, whatever their order, reading no blob twice; `directory` is for what has to wait its turn."""
+        """Opens these files, whatever their order, reading no blob twice; `directory` is for what has to wait its
+        turn.
+        """
 
 
 def content_digest(files: FileView, entry: Entry) -> Digest:

@@ -17,15 +17,15 @@ __all__ = ["SCRATCH", "Filesystem", "Result", "SourceFiles"]
 class Filesystem:
     """Layers and, where a RUN changed something, its kept upper directories; lowest first.
 
-    `result_id` names the result itself, so that an unchanged result upstream stops the rebuild downstream: equal IDs mean
-    equal files. A layer's is made from its diff ID; a snapshot's is its own, since its bytes were never hashed.
+    `result_id` names the result itself, so that an unchanged result upstream stops the rebuild downstream: equal IDs
+    mean equal files. A layer's is made from its diff ID; a snapshot's is its own, since its bytes were never hashed.
     """
 
     stack: tuple[Stacked, ...]
     result_id: str
 
     def plus(self, own: Layer | SnapshotID) -> Filesystem:
-        """This file system with one more element on top."""
+        """The same with one more element on top."""
         mark = own.diff_id if isinstance(own, Layer) else own
         return Filesystem((*self.stack, own), structural_digest(["result", self.result_id, mark]))
 

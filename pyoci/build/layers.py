@@ -1,4 +1,6 @@
-"""Layers into the store: of what COPY placed at once, of what RUN kept only when somebody needs the bytes (DESIGN D13)."""
+"""Layers into the store: of what COPY placed at once, of what RUN kept only when somebody needs the bytes (DESIGN
+D13).
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Dockerfile to plan: every variable expanded, every base a digest, config and history known (DESIGN D6).
 
-Pure but for what it asks its `Bases`. The plan is a graph of steps and the config of the target; carrying it out touches
-file systems alone.
+Pure but for what it asks its `Bases`. The plan is a graph of steps and the config of the target; carrying it out
+touches file systems alone.
 """
 
 from __future__ import annotations

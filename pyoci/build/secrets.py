@@ -7,10 +7,10 @@ A value is in no key, no step, no history, no error and no log; whoever prints w
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 
 from pyoci.build.request import SecretSource
-from pyoci.environment import Environment
 from pyoci.errors import UsageError
 
 __all__ = ["Secrets"]
@@ -22,9 +22,13 @@ _LIMIT = 500 * 1024
 class Secrets:
     """The secrets of one build. May be used from several threads at once."""
 
-    def __init__(self, sources: Iterable[SecretSource], environment: Environment) -> None:
+    def __init__(
+        self, sources: Iterable[SecretSource], variables: Mapping[str, str], path_of: Callable[[str], Path]
+    ) -> None:
+        """`variables` are those of the builder's process; `path_of` gives the absolute path of one that was typed."""
         self._sources = {source.id: source for source in sources}
-        self._environment = environment
+        self._variables = variables
+        self._path_of = path_of
         self._values: dict[str, bytes] = {}
         self._lock = threading.Lock()
 
@@ -43,13 +47,13 @@ class Secrets:
             return self._values[name]
 
     def _read(self, source: SecretSource) -> bytes:
-        variables = self._environment.variables
+        variables = self._variables
         if source.env or (not source.file and source.id in variables):
             name = source.env or source.id
             if name not in variables:
                 raise UsageError(f'secret "{source.id}": the variable {name} is not set')
             return variables[name].encode("utf-8", "surrogateescape")
-        path = self._environment.path(source.file or source.id)
+        path = self._path_of(source.file or source.id)
         try:
             with path.open("rb") as stream:
                 value = stream.read(_LIMIT + 1)

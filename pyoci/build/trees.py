@@ -78,7 +78,9 @@ class Trees:
         return SnapshotChanges(self._snapshotter, element)
 
     def implied(self, stack: Sequence[Stacked]) -> Mapping[LayerPath, Entry]:
-        """Directories that the uppermost layer of a stack uses without describing them, as the layers below have them."""
+        """Directories that the uppermost layer of a stack uses without describing them, as the layers below have
+        them.
+        """
         layer = stack[-1]
         if len(stack) == 1 or not isinstance(layer, Layer):
             return {}

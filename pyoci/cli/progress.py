@@ -1,4 +1,6 @@
-"""Progress on stderr: plain lines as `docker build --progress=plain` prints them, a live display on a terminal, or nothing."""
+"""Progress on stderr: plain lines as `docker build --progress=plain` prints them, a live display on a terminal, or
+nothing.
+"""
 
 from __future__ import annotations
 

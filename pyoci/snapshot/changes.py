@@ -37,7 +37,7 @@ def changes_of(plain: Iterable[PlainChange]) -> tuple[Change, ...]:
             changes.append(Opaque(LayerPath(str(path))) if opaque else Remove(LayerPath(str(path))))
         else:
             *fields, xattrs = item
-            changes.append(Upsert(Entry(*fields, xattrs=dict(xattrs))))  # type: ignore[arg-type, call-overload]
+            changes.append(Upsert(Entry(*fields, dict(xattrs))))  # type: ignore[arg-type, call-arg, call-overload]
     return tuple(changes)
 
 

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from pyoci.errors import LayerError
 from pyoci.layer.changes import as_hardlink, sorted_changes
 from pyoci.layer.directories import Directories
-from pyoci.layer.entry import Change, Entry, LayerPath, Opaque, Remove, Upsert
+from pyoci.layer.entry import Change, Entry, LayerPath, Remove, Upsert
 from pyoci.layer.paths import PATH_LIMIT, ROOT, join, parents_of, tree_key
 from pyoci.snapshot.lowers import Before, Lower, Lowers, is_opaque, is_whiteout
 from pyoci.snapshot.ondisk import FileOnDisk, Owner, OwnerRules, entry_of, read_file, settle_owner
@@ -43,6 +43,8 @@ class _Directory(NamedTuple):
     found: FileOnDisk
     gid: int
     stack: tuple[int, ...]
+    hidden: tuple[int, ...] = ()
+    """Lower directories whose contents are here no more: the step removed the directory and made it again."""
 
 
 def read_upper(upper_fd: int, lowers: Sequence[Lower], rules: OwnerRules) -> UpperChanges:
@@ -73,7 +75,7 @@ class _Reading:
         self._changed: dict[LayerPath, Entry] = {}
         self._same: dict[LayerPath, Entry] = {}
         """Directories that did not change themselves."""
-        self._markers: list[Remove | Opaque] = []
+        self._markers: list[Remove] = []
         self._names: dict[tuple[int, int], list[LayerPath]] = {}
         self.owners: dict[str, Owner] = {}
         self.path = ROOT
@@ -86,7 +88,9 @@ class _Reading:
             raise LayerError("the upper directory is no directory")
         before = self._below.root_directory()
         gid = self._settle(ROOT, "", root, found, before, None)
-        waiting = [_Directory(ROOT, found, gid, () if is_opaque(root) else self._below.root())]
+        hides_all = is_opaque(root)
+        below = self._below.root()
+        waiting = [_Directory(ROOT, found, gid, () if hides_all else below, below if hides_all else ())]
         while waiting:
             waiting += self._read_directory(waiting.pop())
 
@@ -109,16 +113,30 @@ class _Reading:
                 continue
             gid = self._settle(path, name, self._upper.open(directory.path), found, before, directory)
             if found.type == "dir":
-                yield self._enter(path, found, gid, before)
+                yield self._enter(path, found, gid, before, directory.hidden)
             elif status.st_nlink > 1:
                 self._names.setdefault((status.st_dev, status.st_ino), []).append(path)
 
-    def _enter(self, path: LayerPath, found: FileOnDisk, gid: int, before: Before | None) -> _Directory:
+        self._remove_hidden(directory, names)
+
+    def _enter(
+        self, path: LayerPath, found: FileOnDisk, gid: int, before: Before | None, hidden: tuple[int, ...]
+    ) -> _Directory:
         stack = before.stack if before is not None else ()
         if stack and is_opaque(self._upper.open(path)):
-            self._markers.append(Opaque(path))
-            stack = ()
-        return _Directory(path, found, gid, stack)
+            return _Directory(path, found, gid, (), stack)
+        below = self._below.child(hidden, path) if hidden else None
+        return _Directory(path, found, gid, stack, below.stack if below is not None else ())
+
+    def _remove_hidden(self, directory: _Directory, names: list[str]) -> None:
+        """Says of everything that a directory made again hides that it is gone (image-spec layer.md: explicit whiteouts
+        are to be preferred to opaque ones).
+        """
+        if directory.hidden:
+            for name in self._below.names(directory.hidden, directory.path) - set(names):
+                path = join(directory.path, name)
+                if self._below.child(directory.hidden, path) is not None:
+                    self._markers.append(Remove(path))
 
     def _settle(
         self,
@@ -186,7 +204,6 @@ class _Reading:
         yield from self._markers
         paths = (*self._changed, *(marker.path for marker in self._markers))
         touched = {parent for path in paths for parent in parents_of(path)}
-        touched.update(marker.path for marker in self._markers if isinstance(marker, Opaque))
         for path, entry in self._same.items():
             if path in touched:
                 yield Upsert(entry)

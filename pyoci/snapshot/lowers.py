@@ -96,6 +96,14 @@ class Lowers:
         number, found = described
         return Before(found, number, self._owner(number, path, found), tuple(contributing))
 
+    def names(self, stack: tuple[int, ...], path: LayerPath) -> set[str]:
+        """Everything that the lower directories of a stack have in one of their directories, whiteouts included."""
+        names: set[str] = set()
+        for number in stack:
+            with os.scandir(self.directory(number, path)) as listing:
+                names.update(entry.name for entry in listing)
+        return names
+
     def root_directory(self) -> Before | None:
         """What the root directory is."""
         if not self._lowers:

@@ -1,7 +1,8 @@
-"""What the worker does for snapshots, in its namespaces: unpack, read changes back, open, remove. Plain values in and out.
+"""What the worker does for snapshots, in its namespaces: unpack, read changes back, open, remove. Plain values in and
+out.
 
-Every function takes a request and descriptors and returns a reply, as `pyoci.sandbox` calls operations. Owners and modes
-that the builder itself may not touch are no obstacle here.
+Every function takes a request and descriptors and returns a reply, as `pyoci.sandbox` calls operations. Owners and
+modes that the builder itself may not touch are no obstacle here.
 """
 
 from __future__ import annotations
@@ -19,14 +20,18 @@ from pyoci.layer.directories import remove_tree
 from pyoci.layer.entry import Entry, LayerPath
 from pyoci.sandbox.failure import Failure
 from pyoci.snapshot.changes import plain_changes
+from pyoci.snapshot.compare import Listed, compare_directories, list_tree
 from pyoci.snapshot.diff import read_upper
 from pyoci.snapshot.lowers import Lower
 from pyoci.snapshot.ondisk import OwnerRules
 from pyoci.snapshot.unpack import LayerBlob, load_unpacked, unpack_layers
 
-__all__ = ["OPERATIONS", "diff", "open_file", "remove", "unpack"]
+__all__ = ["OPERATIONS", "compare", "diff", "list_files", "make_directories", "open_file", "remove", "unpack"]
 
-OPERATIONS = tuple(f"pyoci.snapshot.operations:{name}" for name in ("unpack", "diff", "open_file", "remove"))
+OPERATIONS = tuple(
+    f"pyoci.snapshot.operations:{name}"
+    for name in ("unpack", "diff", "list_files", "compare", "open_file", "make_directories", "remove")
+)
 """For a worker's allow-list."""
 
 Request: TypeAlias = "dict[str, Any]"
@@ -73,13 +78,9 @@ def diff(request: Request, _: list[int]) -> Reply:
     """The changes in an upper directory over lower ones (uppermost first), and the owners to remember of it."""
     owners, default = _read_owners(_path(request["owners"]))
     rules = OwnerRules(request["ownership"], owners, default)
-    upper = os.open(_path(request["upper"]), os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
-        with _told():
-            lowers = [_lower(path, recorded) for path, recorded in request["lowers"]]
-            found = read_upper(upper, lowers, rules)
-    finally:
-        os.close(upper)
+    with _told(), _opened(_path(request["upper"])) as upper:
+        lowers = [_lower(path, recorded) for path, recorded in request["lowers"]]
+        found = read_upper(upper, lowers, rules)
     work = _path(request["work"])
     parent = os.open(work.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -87,6 +88,42 @@ def diff(request: Request, _: list[int]) -> Reply:
     finally:
         os.close(parent)
     return {"changes": plain_changes(found.changes), "owners": {str(p): list(o) for p, o in found.owners.items()}}
+
+
+def list_files(request: Request, _: list[int]) -> Reply:
+    """A listing of an unpacked directory, for `compare` to be held against later."""
+    path = _path(request["directory"])
+    with _told(), _opened(path) as root:
+        listing = list_tree(root, load_unpacked(path.parent).applied.owners)
+    return {"listing": [(name, tuple(listed)) for name, listed in listing.items()]}
+
+
+def compare(request: Request, _: list[int]) -> Reply:
+    """The changes in a directory since it was listed: for where there is no overlay."""
+    owners, default = _read_owners(_path(request["owners"]))
+    rules = OwnerRules(request["ownership"], owners, default)
+    before = {LayerPath(name): Listed(*listed) for name, listed in request["listing"]}
+    with _told(), _opened(_path(request["directory"])) as root:
+        found = compare_directories(before, root, rules)
+    return {"changes": plain_changes(found.changes)}
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[int]:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def make_directories(request: Request, _: list[int]) -> Reply:
+    """Makes directories, in order, with the given modes."""
+    for text, mode in request["directories"]:
+        path = _path(text)
+        path.mkdir(mode=0o700)
+        path.chmod(mode)
+    return {}
 
 
 def _lower(files: str, recorded: dict[str, list[int]] | None) -> Lower:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from typing import BinaryIO, Protocol, TypeAlias
 
 from pyoci.image.image import Layer
@@ -30,10 +29,10 @@ class Rootfs(Protocol):
     def root(self) -> Root:
         """What the sandbox is given."""
 
-    def keep(self) -> tuple[SnapshotID, Sequence[Change]]:
-        """Keeps what was written as a snapshot and says what changed, sorted by path. At most once.
+    def keep(self) -> Stacked:
+        """Keeps what was written, and says by what: a snapshot, or a layer where only a copy could be written to.
 
-        Everything written by a `checkout` that was left without `keep` is thrown away.
+        At most once. Everything written by a `checkout` that was left without `keep` is thrown away.
         """
 
 
@@ -41,7 +40,9 @@ class StackReader(Protocol):
     """What unpacking asks about a stack as a whole: metadata that a single layer does not have."""
 
     def implied(self, stack: Sequence[Stacked]) -> Mapping[LayerPath, Entry]:
-        """What directories are that the uppermost layer has something in but does not describe; from the layers below."""
+        """What directories are that the uppermost layer has something in but does not describe; from the layers
+        below.
+        """
 
     def root(self, stack: Sequence[Stacked]) -> Entry:
         """The root directory of the whole stack."""

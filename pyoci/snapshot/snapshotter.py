@@ -1,6 +1,8 @@
 """Root directories over layers, kept in the store: unpacked once each, stacked by overlayfs, changes kept as they are.
 
-The builder's side: knows the store and the worker, and leaves every file with a foreign owner to the worker.
+The builder's side: knows the store and the worker, and leaves every file with a foreign owner to the worker. Where
+layers cannot be stacked on the store's file system, a root is a copy that is compared afterwards, or the writes go to
+memory; what a step changed is then a layer at once.
 """
 
 from __future__ import annotations
@@ -9,128 +11,220 @@ import itertools
 import json
 import os
 import secrets
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol
 
 from pyoci.content import ContentSource
-from pyoci.digest import digest_hex, sha256_digest
-from pyoci.errors import ContentError, ContentNotFound
+from pyoci.errors import ContentNotFound
 from pyoci.image.image import Layer
-from pyoci.image.media_types import layer_compression
-from pyoci.layer.entry import Change, Entry, LayerPath
-from pyoci.sandbox.protocols import Mode, OverlayRoot, Root
-from pyoci.snapshot.changes import dump_changes, load_changes
+from pyoci.layer.entry import Change, Entry
+from pyoci.layer.protocols import OpenContent
+from pyoci.sandbox.protocols import DirectoryRoot, Mode, OverlayRoot, Root
+from pyoci.snapshot.changes import changes_of, dump_changes, load_changes
 from pyoci.snapshot.protocols import SnapshotID, Stacked, StackReader
-from pyoci.store import Store
+from pyoci.snapshot.unpacked import Lower, UnpackedLayers
 
 if TYPE_CHECKING:
     from pyoci.sandbox.worker import Reply, Worker
 
-__all__ = ["StoreSnapshotter"]
+__all__ = ["Machine", "StoreSnapshotter"]
 
-_UNPACK_JOBS = 2
+
+class Machine(Protocol):
+    """What a snapshotter must know of where it runs. Asked when the first root is needed, never by a cached build."""
+
+    @property
+    def mode(self) -> Mode:
+        """Who the worker is."""
+
+    @property
+    def storage(self) -> Literal["overlay", "memory", "fuse", "copy"]:
+        """How a root with layers below it is made."""
+
+    @property
+    def scratch(self) -> Path:
+        """With `memory`: the directory that the worker covers by memory."""
+
+
+WriteLayer = Callable[[Sequence[Change], OpenContent], Layer]
 
 
 @dataclass(slots=True)
-class _StackedRootfs:
-    """A writable root under construction. Implements `Rootfs`."""
+class _OverlayRootfs:
+    """Implements `Rootfs` where the kernel, or fuse-overlayfs, stacks directories."""
 
     snapshotter: StoreSnapshotter
     root: OverlayRoot
-    lowers: list[tuple[Path, dict[str, list[int]] | None]]
+    lowers: Sequence[Lower]
     directory: Path
-    kept: bool = field(default=False)
 
-    def keep(self) -> tuple[SnapshotID, Sequence[Change]]:
-        self.kept = True
-        return self.snapshotter.keep(self)
+    def keep(self) -> Stacked:
+        return self.snapshotter.keep_upper(self.directory, self.lowers)
+
+
+@dataclass(slots=True)
+class _MemoryRootfs:
+    """Implements `Rootfs` where the store's file system cannot take the writes of an overlay."""
+
+    snapshotter: StoreSnapshotter
+    root: OverlayRoot
+    lowers: Sequence[Lower]
+    directory: Path
+
+    def keep(self) -> Stacked:
+        return self.snapshotter.layer_of_upper(self.directory, self.lowers)
+
+
+@dataclass(slots=True)
+class _CopiedRootfs:
+    """Implements `Rootfs` where nothing can be mounted."""
+
+    snapshotter: StoreSnapshotter
+    root: DirectoryRoot
+    listing: object
+
+    def keep(self) -> Stacked:
+        return self.snapshotter.layer_of_copy(self.root, self.listing)
 
 
 class StoreSnapshotter:
-    """Implements `Snapshotter` for one store and one worker."""
+    """Implements `Snapshotter` in the directory of one store, with one worker."""
 
     def __init__(
         self,
-        store: Store,
+        root: Path,
         content: ContentSource,
         worker: Callable[[], Worker],
+        machine: Callable[[], Machine],
         *,
         stacks: Callable[[], StackReader],
-        driver: Callable[[], Literal["kernel", "fuse"]] = lambda: "kernel",
+        write_layer: WriteLayer,
+        as_layer: Callable[[SnapshotID], Layer],
         warn: Callable[[str], None] = lambda text: None,
     ) -> None:
-        """`worker` and `driver` are asked for when the first root is needed, never by a build that is cached."""
-        self._store = store
-        self._content = content
+        """Works below `root`, in `snapshots` and `unpacked`. `write_layer` puts changes into the store; `as_layer` is what it makes of a kept snapshot."""
+        self._root_directory = root
         self._worker = worker
+        self._machine = machine
         self._stacks = stacks
-        self._driver = driver
-        self._warn = warn
-        self._lock = threading.Lock()
-        self._unpacking: dict[str, threading.Lock] = {}
+        self._write_layer = write_layer
+        self._as_layer = as_layer
         self._numbers = itertools.count()
-
-    @property
-    def _mode(self) -> Mode:
-        return self._worker().privilege.mode
+        self._layers = UnpackedLayers(root, content, self._call, lambda: machine().mode, stacks, warn)
 
     @contextmanager
-    def checkout(self, stack: Sequence[Stacked]) -> Iterator[_StackedRootfs]:
+    def checkout(self, stack: Sequence[Stacked]) -> Iterator[_OverlayRootfs | _MemoryRootfs | _CopiedRootfs]:
+        storage = self._machine().storage
+        if storage == "copy":
+            with self._copy(self._only_layers(stack)) as copied:
+                yield copied
+        elif storage == "memory":
+            with self._in_memory(self._only_layers(stack)) as written:
+                yield written
+        else:
+            with self._overlay(stack) as stacked:
+                yield stacked
+
+    @contextmanager
+    def _overlay(self, stack: Sequence[Stacked]) -> Iterator[_OverlayRootfs]:
         lowers = self._lowers(stack)
-        directory = self._store.root / "snapshots" / f"partial-{os.getpid()}-{next(self._numbers)}"
-        self._remove([directory])
+        directory = self._fresh(self._root_directory / "snapshots")
+        self.remove([directory])
         for path in (directory, directory / "upper", directory / "work"):
             path.mkdir(mode=0o700)
         (directory / "upper").chmod(self._stacks().root(stack).mode)
-        root = OverlayRoot(
-            tuple(path for path, _ in lowers) or (self._empty_lower(),),
-            directory / "upper",
-            directory / "work",
-            directory / "owners",
-            self._driver(),
-        )
-        rootfs = _StackedRootfs(self, root, lowers, directory)
         try:
-            yield rootfs
+            yield _OverlayRootfs(self, self._root(lowers, directory), lowers, directory)
         finally:
-            if not rootfs.kept or directory.exists():
-                self._remove([directory])
+            self.remove([directory])
+
+    @contextmanager
+    def _in_memory(self, layers: Sequence[Layer]) -> Iterator[_MemoryRootfs]:
+        lowers = [Lower(self._layers.merged(layers))]
+        directory = self._fresh(self._machine().scratch)
+        mode = self._stacks().root(layers).mode
+        made = [(directory, 0o700), (directory / "upper", mode), (directory / "work", 0o700)]
+        self._call("make_directories", {"directories": [(_text(path), bits) for path, bits in made]})
+        try:
+            yield _MemoryRootfs(self, self._root(lowers, directory), lowers, directory)
+        finally:
+            self._call("remove", {"paths": [_text(directory)]})
+
+    @contextmanager
+    def _copy(self, layers: Sequence[Layer]) -> Iterator[_CopiedRootfs]:
+        directory = self._fresh(self._root_directory / "snapshots")
+        self.remove([directory])
+        try:
+            files = self._layers.merged(layers, directory)
+            listing = self._call("list_files", {"directory": _text(files)}).values["listing"]
+            yield _CopiedRootfs(self, DirectoryRoot(files, directory / "owners"), listing)
+        finally:
+            self.remove([directory])
 
     @contextmanager
     def view(self, stack: Sequence[Stacked]) -> Iterator[Root]:
-        lowers = self._lowers(stack)
-        yield OverlayRoot(tuple(path for path, _ in lowers) or (self._empty_lower(),), driver=self._driver())
+        storage = self._machine().storage
+        if storage in ("copy", "memory"):
+            yield DirectoryRoot(self._layers.merged(self._only_layers(stack)))
+        else:
+            lowers = self._lowers(stack)
+            yield OverlayRoot(self._paths(lowers), driver="fuse" if storage == "fuse" else "kernel")
 
-    def keep(self, rootfs: _StackedRootfs) -> tuple[SnapshotID, Sequence[Change]]:
+    def _root(self, lowers: Sequence[Lower], directory: Path) -> OverlayRoot:
+        driver: Literal["kernel", "fuse"] = "fuse" if self._machine().storage == "fuse" else "kernel"
+        return OverlayRoot(self._paths(lowers), directory / "upper", directory / "work", directory / "owners", driver)
+
+    def _paths(self, lowers: Sequence[Lower]) -> tuple[Path, ...]:
+        return tuple(lower.files for lower in lowers) or (self._layers.empty(),)
+
+    # what a step changed
+
+    def keep_upper(self, directory: Path, lowers: Sequence[Lower]) -> SnapshotID:
         """Reads back what changed and puts the upper directory where later steps find it."""
-        directory = rootfs.directory
-        reply = self._call(
-            "diff",
-            {
-                "upper": _text(directory / "upper"),
-                "work": _text(directory / "work"),
-                "owners": _text(directory / "owners"),
-                "ownership": self._ownership(),
-                "lowers": [(_text(path), recorded) for path, recorded in rootfs.lowers],
-            },
-        )
-        snapshot = f"{self._mode}-{secrets.token_hex(16)}"
-        plain = reply.values["changes"]
+        reply = self._diff(directory, lowers)
+        snapshot = f"{self._machine().mode}-{secrets.token_hex(16)}"
         (directory / "owners").unlink(missing_ok=True)
         (directory / "owners.json").write_text(json.dumps(reply.values["owners"]))
-        (directory / "changes").write_bytes(dump_changes(plain))
+        (directory / "changes").write_bytes(dump_changes(reply.values["changes"]))
         directory.rename(self._path(snapshot))
-        return snapshot, self.changes(snapshot)
+        return snapshot
+
+    def layer_of_upper(self, directory: Path, lowers: Sequence[Lower]) -> Layer:
+        """A layer of what was written to memory."""
+        changes = changes_of(self._diff(directory, lowers).values["changes"])
+        return self._write_layer(changes, lambda entry: self._opened(directory / "upper", entry))
+
+    def layer_of_copy(self, root: DirectoryRoot, listing: object) -> Layer:
+        """A layer of what is other in a copy than when it was listed."""
+        request = {
+            "directory": _text(root.path),
+            "listing": listing,
+            "owners": _text(root.owners or root.path.with_name("owners")),
+            "ownership": self._ownership(),
+        }
+        changes = changes_of(self._call("compare", request).values["changes"])
+        return self._write_layer(changes, lambda entry: self._opened(root.path, entry))
+
+    def _diff(self, directory: Path, lowers: Sequence[Lower]) -> Reply:
+        request = {
+            "upper": _text(directory / "upper"),
+            "work": _text(directory / "work"),
+            "owners": _text(directory / "owners"),
+            "ownership": self._ownership(),
+            "lowers": [(_text(lower.files), lower.owners) for lower in lowers],
+        }
+        return self._call("diff", request)
 
     def open(self, snapshot: SnapshotID, entry: Entry) -> BinaryIO | int:
-        upper = self._path(snapshot) / "upper"
+        return self._opened(self._path(snapshot) / "upper", entry)
+
+    def _opened(self, directory: Path, entry: Entry) -> int:
         with suppress(OSError):
-            return _open_below(upper, entry.path)
-        reply = self._call("open_file", {"directory": _text(upper), "path": entry.path})
+            return _open_below(directory, entry.path)
+        reply = self._call("open_file", {"directory": _text(directory), "path": entry.path})
         return reply.descriptors[0]
 
     def changes(self, snapshot: SnapshotID) -> Sequence[Change]:
@@ -146,116 +240,58 @@ class StoreSnapshotter:
         Raises:
             LayerError, SandboxError: they cannot be removed.
         """
-        self._remove(paths)
-
-    # where things are
-
-    def _path(self, snapshot: SnapshotID) -> Path:
-        return self._store.root / "snapshots" / snapshot
-
-    def _empty_lower(self) -> Path:
-        path = self._store.root / "unpacked" / "empty"
-        path.mkdir(exist_ok=True)
-        return path
-
-    def _ownership(self) -> Literal["chown", "record"]:
-        return "record" if self._mode == "single" else "chown"
-
-    def _call(self, operation: str, request: Mapping[str, Any], descriptors: Sequence[int] = ()) -> Reply:
-        return self._worker().call(f"pyoci.snapshot.operations:{operation}", request, descriptors)
-
-    def _remove(self, paths: Sequence[Path]) -> None:
         there = [_text(path) for path in paths if path.is_dir()]
         if there:
             self._call("remove", {"paths": there})
 
-    # lower directories
+    # where things are
 
-    def _lowers(self, stack: Sequence[Stacked]) -> list[tuple[Path, dict[str, list[int]] | None]]:
-        """Directories for a stack, uppermost first, each with the owners to know of it (None: they are beside it)."""
-        layers = [number for number, element in enumerate(stack) if isinstance(element, Layer)]
-        opaque: dict[int, bool] = {}
-        from concurrent.futures import ThreadPoolExecutor
+    def _path(self, snapshot: SnapshotID) -> Path:
+        return self._root_directory / "snapshots" / snapshot
 
-        with ThreadPoolExecutor(_UNPACK_JOBS) as pool:
-            found = list(pool.map(lambda number: self._unpacked(stack[: number + 1]), layers))
-        paths: dict[int, tuple[Path, dict[str, list[int]] | None]] = {}
-        for number, (path, is_opaque) in zip(layers, found, strict=True):
-            paths[number] = (path, None)
-            opaque[number] = is_opaque
-        for number, element in enumerate(stack):
-            if not isinstance(element, Layer):
-                paths[number] = (self._kept_upper(element), self._kept_owners(element))
-        lowers = []
-        for number in range(len(stack) - 1, -1, -1):
-            lowers.append(paths[number])
-            if opaque.get(number):
-                break
+    def _fresh(self, parent: Path) -> Path:
+        return parent / f"partial-{os.getpid()}-{next(self._numbers)}"
+
+    def _ownership(self) -> Literal["chown", "record"]:
+        return "record" if self._machine().mode == "single" else "chown"
+
+    def _call(self, operation: str, request: Mapping[str, Any], descriptors: Sequence[int] = ()) -> Reply:
+        return self._worker().call(f"pyoci.snapshot.operations:{operation}", request, descriptors)
+
+    def _only_layers(self, stack: Sequence[Stacked]) -> list[Layer]:
+        return [element if isinstance(element, Layer) else self._as_layer(element) for element in stack]
+
+    def _usable(self, element: Stacked) -> Stacked:
+        """A kept upper directory is good for the mode that wrote it; for others it has to be a layer."""
+        if isinstance(element, Layer) or element.partition("-")[0] == self._machine().mode:
+            return element
+        return self._as_layer(element)
+
+    def _lowers(self, stack: Sequence[Stacked]) -> list[Lower]:
+        """Directories for a stack, uppermost first."""
+        usable = [self._usable(element) for element in stack]
+        unpacked = self._layers.unpack(usable)
+        lowers: list[Lower] = []
+        for number in range(len(usable) - 1, -1, -1):
+            element = usable[number]
+            if isinstance(element, Layer):
+                path, hides_all = unpacked[number]
+                lowers.append(Lower(path))
+                if hides_all:
+                    break
+            else:
+                lowers.append(self._kept(element))
         return lowers
 
-    def _kept_upper(self, snapshot: SnapshotID) -> Path:
-        mode = snapshot.partition("-")[0]
+    def _kept(self, snapshot: SnapshotID) -> Lower:
         path = self._path(snapshot) / "upper"
         if not path.is_dir():
-            raise ContentNotFound(f"what step {snapshot} changed is not kept any more")
-        if mode != self._mode:
-            raise ContentError(
-                f"a step of this build was run with isolation {mode}, which {self._mode} cannot build on",
-                hint=f"build with --isolation={mode}, or with --no-cache",
-            )
-        return path
-
-    def _kept_owners(self, snapshot: SnapshotID) -> dict[str, list[int]]:
+            raise ContentNotFound(f"what step {snapshot} changed is not kept any more", hint="build with --no-cache")
         try:
             owners: dict[str, list[int]] = json.loads((self._path(snapshot) / "owners.json").read_text())
         except (OSError, ValueError):
-            return {}
-        return owners
-
-    def _unpacked(self, stack: Sequence[Stacked]) -> tuple[Path, bool]:
-        """The directory of the uppermost layer of a stack, and whether it hides all that is below."""
-        layer = stack[-1]
-        assert isinstance(layer, Layer)
-        implied = {
-            path: (entry.mode, entry.uid, entry.gid, entry.mtime)
-            for path, entry in sorted(self._stacks().implied(stack).items())
-        }
-        name = digest_hex(layer.diff_id)
-        if implied:
-            mark = sha256_digest(json.dumps(list(implied.items())).encode("utf-8", "surrogateescape"))
-            name = f"{name}-{digest_hex(mark)[:16]}"
-        target = self._store.root / "unpacked" / self._mode / name
-        record = target / "unpacked.json"
-        with self._lock:
-            lock = self._unpacking.setdefault(str(target), threading.Lock())
-        with lock:
-            if not record.exists():
-                target.parent.mkdir(mode=0o755, exist_ok=True)
-                self._unpack(layer, target, implied)
-        try:
-            return target / "files", bool(json.loads(record.read_bytes())["opaque_root"])
-        except (OSError, ValueError, KeyError) as error:
-            raise ContentError(f"{target} is damaged", hint="remove it with `pyoci prune`") from error
-
-    def _unpack(self, layer: Layer, target: Path, implied: Mapping[LayerPath, tuple[int, int, int, int]]) -> None:
-        mode = self._mode
-        with self._content.open(layer.descriptor) as blob:
-            reply = self._call(
-                "unpack",
-                {
-                    "layers": [
-                        {"compression": layer_compression(layer.descriptor.media_type), "diff_id": layer.diff_id}
-                    ],
-                    "target": _text(target),
-                    "whiteouts": "overlay-trusted" if mode == "root" else "overlay-user",
-                    "ownership": self._ownership(),
-                    "devices": "make" if mode == "root" else "record",
-                    "implied": [(path, *values) for path, values in implied.items()],
-                },
-                [blob.fileno()],
-            )
-        for text in reply.values["skipped"]:
-            self._warn(f"layer {layer.diff_id[:19]}: {text}")
+            owners = {}
+        return Lower(path, owners)
 
 
 def _text(path: Path) -> str:

@@ -15,7 +15,7 @@ __all__ = ["locked", "storage_errors", "try_lock", "write_atomic"]
 
 _FOREIGN = "the store belongs to somebody else; choose your own with --store or PYOCI_HOME"
 _HINTS = {
-    errno.ENOSPC: "free some space (`pyoci prune` removes what is unused) or choose another disk with --store or PYOCI_HOME",
+    errno.ENOSPC: "free some space (see `pyoci prune`), or choose another disk with --store or PYOCI_HOME",
     errno.EDQUOT: "the disk quota is used up; choose another disk with --store or PYOCI_HOME",
     errno.EACCES: _FOREIGN,
     errno.EPERM: _FOREIGN,

@@ -1,7 +1,7 @@
 """ADD of a local archive: its entries placed instead of the archive itself.
 
-Whether a file is an archive is told by its bytes, never by its name (gzip, bzip2, xz, zstd or plain tar). Names of entries
-cannot leave the destination; whiteout names have no meaning here.
+Whether a file is an archive is told by its bytes, never by its name (gzip, bzip2, xz, zstd or plain tar). Names of
+entries cannot leave the destination; whiteout names have no meaning here.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """COPY and ADD: selected files placed in a tree, written as a layer straight from where they are.
 
-Behaviour: BuildKit's copy. A destination that is a directory, or ends in a slash, takes the source inside; missing parents
-are made 0755 with the requested owner and mode; a link at the destination itself is followed, one further down replaced.
+Behaviour: BuildKit's copy. A destination that is a directory, or ends in a slash, takes the source inside; missing
+parents are made 0755 with the requested owner and mode; a link at the destination itself is followed, one further
+down replaced.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A tree that is being added to: what COPY, ADD and WORKDIR placed over what is there, and the layer that this makes."""
+"""A tree that is being added to: what COPY, ADD and WORKDIR placed over what is there, and the layer from that."""
 
 from __future__ import annotations
 
@@ -154,7 +154,9 @@ class Destination:
                 raise BuildError(f"/{current} is not a directory", hint="something else of the image is in the way")
 
     def changes(self) -> Sequence[Change]:
-        """What differs from the tree below, in order; with the directories on the way as they are, as docker has them."""
+        """What differs from the tree below, in order; with the directories on the way as they are, as docker has
+        them.
+        """
         entries = {path: entry for path, entry in self._placed.items() if path and not self._is_unchanged(entry)}
         for path in list(entries):
             for parent in _parents(path):

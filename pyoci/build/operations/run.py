@@ -18,7 +18,8 @@ from pyoci.build.steps import RunStep
 from pyoci.build.trees import Trees
 from pyoci.errors import CommandFailed
 from pyoci.sandbox.protocols import Captured, Process, Sandbox
-from pyoci.snapshot.protocols import SnapshotID, Snapshotter
+from pyoci.snapshot.protocols import Snapshotter
+from pyoci.snapshot.protocols import Stacked as Own
 from pyoci.store import Store
 
 __all__ = ["RunServices", "run_command"]
@@ -59,9 +60,7 @@ class _Tail:
         return [line.rstrip(b"\r").decode("utf-8", "replace") for line in lines]
 
 
-def run_command(
-    step: RunStep, inputs: Sequence[Result], services: RunServices, output: Callable[[bytes], None]
-) -> SnapshotID:
+def run_command(step: RunStep, inputs: Sequence[Result], services: RunServices, output: Callable[[bytes], None]) -> Own:
     """Runs the step and keeps what it changed.
 
     Raises:
@@ -113,8 +112,7 @@ def run_command(
                 output_tail=tail.text(),
                 hint=_HINTS.get(status),
             )
-        snapshot, _ = rootfs.keep()
-        return snapshot
+        return rootfs.keep()
 
 
 _HINTS = {

@@ -1,4 +1,6 @@
-"""Users and groups as an image knows them: `/etc/passwd` and `/etc/group` read from its tree, never from this machine."""
+"""Users and groups as an image knows them: `/etc/passwd` and `/etc/group` read from its tree, never from this
+machine.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +59,8 @@ def _group_id(files: FileView, name: str) -> int | None:
 def chown_ids(files: FileView, owner: str, warn: Callable[[str], None]) -> tuple[int, int]:
     """Uid and gid that `--chown=owner` means; without a group, a name brings its own and a number stands for both.
 
-    As in BuildKit, a user that passwd does not know is 0:0, and a group that is not known changes nothing; `warn` is told.
+    As in BuildKit, a user that passwd does not know is 0:0, and a group that is not known changes nothing; `warn` is
+    told.
 
     Raises:
         BuildError: a name, and the image has no passwd (or group) to look it up in.
