@@ -60,20 +60,19 @@ def parse_marker(word: str) -> Marker | None:
     match = _MARKER.fullmatch(word)
     if match is None or not match[3]:
         return None
-    names = expand_words(match[3], _nothing_set, mode=_MARKER_MODE)
+    try:
+        names = expand_words(match[3], _nothing_set, mode=_MARKER_MODE)
+        raw = expand_words(match[3], _nothing_set, mode=_RAW_MODE)
+    except ExpansionError:
+        return None
     if len(names) != 1:
         return None
-    raw = expand_words(match[3], _nothing_set, mode=_RAW_MODE)
     quoted = sum(map("".join(raw).count, "'\"")) != sum(map(names[0].count, "'\""))
     return Marker(names[0], not quoted, match[2] == "-", int(match[1][-9:] or "0"))
 
 
 def find_markers(text: str) -> list[Marker]:
-    """The markers among the words of an instruction's line, in order. A line whose quotes do not match has none.
-
-    Raises:
-        ExpansionError: a marker's name cannot be read.
-    """
+    """The markers among the words of an instruction's line, in order. A line whose quotes do not match has none."""
     try:
         words = expand_words(text, _nothing_set, mode=_LINE_MODE)
     except ExpansionError:

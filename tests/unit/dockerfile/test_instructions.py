@@ -88,6 +88,11 @@ def test_names_of_heredocs(line: str, name: str, expand: bool) -> None:
     assert [(h.name, h.expand) for h in run.heredocs] == [(name, expand)]
 
 
+def test_a_source_that_begins_like_a_heredoc_is_a_path() -> None:
+    copy = first(Copy, "COPY <<'Q x /y")
+    assert [word.text for word in copy.sources] == ["<<'Q", "x"]
+
+
 @pytest.mark.parametrize("line", ["<<-", "a<<EOF", "<<<word", "'<<EOF'", "$((1<<3))", '"open <<EOF', "<<", "<<<"])
 def test_what_is_no_heredoc(line: str) -> None:
     assert first(Run, f"RUN cat {line}").heredocs == ()
