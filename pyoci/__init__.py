@@ -15,9 +15,11 @@ TYPE_CHECKING = False  # as typing has it, whose import would be most of the sta
 if TYPE_CHECKING:
     from pyoci.api import (
         BuildResult,
+        CheckedImage,
         ImageSummary,
         Options,
         build,
+        check,
         images,
         inspect,
         load,
@@ -34,11 +36,13 @@ __version__ = "0.1.0"
 
 __all__ = [
     "BuildResult",
+    "CheckedImage",
     "Environment",
     "ImageSummary",
     "Options",
     "__version__",
     "build",
+    "check",
     "current_environment",
     "images",
     "inspect",

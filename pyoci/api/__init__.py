@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pyoci.api.build import BuildResult, build
+    from pyoci.api.check import CheckedImage, check
     from pyoci.api.images import ImageSummary, images, inspect, remove, tag
     from pyoci.api.run import run
     from pyoci.api.services import Options
@@ -17,9 +18,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BuildResult",
+    "CheckedImage",
     "ImageSummary",
     "Options",
     "build",
+    "check",
     "images",
     "inspect",
     "load",
@@ -34,6 +37,8 @@ __all__ = [
 _HOME = {
     "BuildResult": "build",
     "build": "build",
+    "CheckedImage": "check",
+    "check": "check",
     "ImageSummary": "images",
     "images": "images",
     "inspect": "images",

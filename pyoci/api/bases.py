@@ -60,10 +60,27 @@ class NamedBases:
             return Base(title=f"context {name}", context=key)
         if value.startswith(_IMAGE):
             return self.image(value.removeprefix(_IMAGE), platform)
+        title, root = self._titled_root(key, value)
+        return Base(title, read_image(root, self._services.resolver.content, platform, name=value))
+
+    def root(self, name: str) -> Descriptor | None:
+        """The manifest or index that a name was given for; None if it was given for files, or nothing was.
+
+        Raises:
+            ContentNotFound, RegistryError, UsageError: there is no such image.
+        """
+        key = _key(name)
+        value = self._values.get(key)
+        if value is None or key in self.contexts:
+            return None
+        if value.startswith(_IMAGE):
+            return self._services.resolver.root(parse_reference(value.removeprefix(_IMAGE)))
+        return self._titled_root(key, value)[1]
+
+    def _titled_root(self, key: str, value: str) -> tuple[str, Descriptor]:
         if key not in self._roots:
             self._roots[key] = self._layout(value) if value.startswith(_LAYOUT) else self._archive(value)
-        title, root = self._roots[key]
-        return Base(title, read_image(root, self._services.resolver.content, platform, name=value))
+        return self._roots[key]
 
     def image(self, name: str, platform: Platform) -> Base:
         resolved = self._services.resolver.resolve(parse_reference(name), platform)

@@ -17,6 +17,7 @@ __all__ = ["VERBS", "main"]
 
 VERBS = {
     "build": "Build an image from a Dockerfile",
+    "check": "Tell whether an image can run, without running it",
     "doctor": "Say what this machine allows, and what to change",
     "images": "List the images of the store",
     "inspect": "Show an image as JSON",
