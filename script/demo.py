@@ -138,12 +138,12 @@ def run_for_a_moment() -> None:
         print(line, end="", flush=True)
         lines += 1
         if lines == RUN_LINES:
+            print("^C", flush=True)
             process.send_signal(signal.SIGINT)
     status = process.wait()
     deadline.cancel()
     if lines < RUN_LINES:
         sys.exit(f"error: the app stopped with status {status} after {lines} lines, wanted {RUN_LINES}")
-    print("^C")
 
 
 def main() -> None:

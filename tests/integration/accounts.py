@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import itertools
 import os
+import pwd
+import re
 import shutil
 import subprocess
 import sys
@@ -48,15 +51,36 @@ def temporary_account(*, subordinate_ids: bool) -> Iterator[Account]:
     """
     name = f"pyoci{os.getpid()}n{next(_numbers)}"
     with _home() as home:
-        _run("useradd", "--no-create-home", "--home-dir", str(home), "--shell", "/bin/sh", "--user-group", name)
+        with _locked():
+            _remove_leftovers()
+            _run("useradd", "--no-create-home", "--home-dir", str(home), "--shell", "/bin/sh", "--user-group", name)
         try:
-            uid, gid = (int(_run("id", flag, name)) for flag in ("-u", "-g"))
-            for file, flag in (("subuid", "subuids"), ("subgid", "subgids")):
-                _set_subordinate_ids(Path("/etc") / file, flag, name, wanted=subordinate_ids)
-            os.chown(home, uid, gid)
-            yield Account(name, uid, gid, home)
+            with _locked():
+                for file, flag in (("subuid", "subuids"), ("subgid", "subgids")):
+                    _set_subordinate_ids(Path("/etc") / file, flag, name, wanted=subordinate_ids)
+            entry = pwd.getpwnam(name)
+            os.chown(home, entry.pw_uid, entry.pw_gid)
+            yield Account(name, entry.pw_uid, entry.pw_gid, home)
         finally:
-            _run("userdel", name)
+            with _locked():
+                _run("userdel", name)
+
+
+@contextmanager
+def _locked() -> Iterator[None]:
+    """Test processes run side by side, and two that look for free subordinate IDs at once find the same."""
+    with Path("/run/pyoci-accounts.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _remove_leftovers() -> None:
+    """Removes users, and their homes, of test runs that were killed before they could."""
+    for entry in pwd.getpwall():
+        found = re.fullmatch(r"pyoci(\d+)n\d+", entry.pw_name)
+        if found and not Path("/proc", found[1]).exists():
+            _run("userdel", entry.pw_name)
+            shutil.rmtree(entry.pw_dir, ignore_errors=True)
 
 
 def _set_subordinate_ids(file: Path, flag: str, name: str, *, wanted: bool) -> None:
