@@ -77,6 +77,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "umoci": _programs("umoci"),
     "buildah": _daemon("buildah", "runc"),
     "go": _go,
+    "git": _programs("git"),
     "apt": _apt,
 }
 """By the name after `needs_`: what is missing, or the empty string."""
