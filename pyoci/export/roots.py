@@ -45,6 +45,4 @@ def collect(roots: Iterable[NamedRoot], source: ContentSource) -> Collected:
         graph = read_graph(root.descriptor, source)
         collected.blobs.update((blob.digest, blob) for blob in graph.blobs)
         collected.documents.update((document.digest, (document, raw)) for document, raw in graph.documents)
-    for digest in collected.documents:
-        collected.blobs.pop(digest, None)
     return collected

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import BinaryIO
 
 from pyoci.content import ContentSource
@@ -47,41 +47,32 @@ def write_tarball(
     files |= {blob_path(digest): blob for digest, blob in collected.blobs.items()}
     files |= {blob_path(digest): raw for digest, (_, raw) in collected.documents.items()}
     folders = {name.rpartition("/")[0] for name in files if "/" in name}
+
+    def write_blob(name: str, blob: Descriptor) -> None:
+        def advanced(done_bytes: int) -> None:
+            if cancelled is not None and cancelled.is_set():
+                raise Cancelled
+            reporter.transfer_advanced(blob.digest, done_bytes)
+
+        reporter.transfer_started(blob.digest, "export", blob.size)
+        with source.open(blob) as stream:
+            _write(name, blob.size, stream, out, advanced)
+        reporter.transfer_done(blob.digest, "done")
+
     for name in sorted({*files, *folders, *("blobs" for _ in folders)}):
         content = files.get(name)
         match content:
             case None:
                 out.write(encode_header(Entry(LayerPath(name), "dir", 0o755)))
             case bytes():
-                _write(name, len(content), io.BytesIO(content), out)
+                _write(name, len(content), io.BytesIO(content), out, lambda _: None)
             case _:
-                _write_blob(name, content, source, out, reporter, cancelled)
+                write_blob(name, content)
     out.write(END_OF_ARCHIVE)
 
 
-def _write_blob(
-    name: str,
-    blob: Descriptor,
-    source: ContentSource,
-    out: BinaryIO,
-    reporter: Reporter,
-    cancelled: threading.Event | None,
-) -> None:
-    reporter.transfer_started(blob.digest, "export", blob.size)
-    with source.open(blob) as stream:
-        _write(name, blob.size, stream, out, blob, reporter, cancelled)
-    reporter.transfer_done(blob.digest, "done")
-
-
-def _write(
-    name: str,
-    size: int,
-    stream: BinaryIO,
-    out: BinaryIO,
-    blob: Descriptor | None = None,
-    reporter: Reporter | None = None,
-    cancelled: threading.Event | None = None,
-) -> None:
+def _write(name: str, size: int, stream: BinaryIO, out: BinaryIO, advanced: Callable[[int], None]) -> None:
+    """One file, of just the size that was promised. Reading to the end is what makes a verifying stream verify."""
     out.write(encode_header(Entry(LayerPath(name), "file", 0o644, size=size)))
     done = 0
     while data := stream.read(_CHUNK):
@@ -89,10 +80,7 @@ def _write(
         if done > size:
             break
         out.write(data)
-        if cancelled is not None and cancelled.is_set():
-            raise Cancelled
-        if reporter is not None and blob is not None:
-            reporter.transfer_advanced(blob.digest, done)
+        advanced(done)
     if done != size:
         raise DigestMismatch(f"{name} has not the {size} bytes of its descriptor")
     out.write(padding(size))

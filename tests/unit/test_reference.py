@@ -126,7 +126,7 @@ def test_names_are_completed_as_docker_does(
             "a@sha256:" + "F" * 64,
             "a@md5:" + "0" * 32,
         ),
-        *(f"a@{ZEROS}@{ZEROS}", f"a@{ZEROS}:tag", "a/" * 128 + "b", HEX),
+        *(f"a@{ZEROS}@{ZEROS}", f"a@{ZEROS}:tag", "a/" * 128 + "b", "a/" * 127 + "bb", HEX),
     ],
 )
 def test_what_docker_refuses_is_refused(text: str) -> None:

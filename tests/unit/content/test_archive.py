@@ -255,6 +255,9 @@ def test_an_oci_archive_is_read_as_it_is(opened: Opened) -> None:
     check_image(image_of(archive, archive.find("app:1")), archive)
     assert archive.find("1") == archive.find() == IMAGE.manifest.descriptor()
     assert archive.find(f"@{IMAGE.digest}") == IMAGE.manifest.descriptor()
+    for absent in (f"@sha256:{'0' * 64}", f"@{IMAGE.layers[0].descriptor.digest}", "app:2"):
+        with pytest.raises(ContentNotFound):
+            archive.find(absent)
 
 
 def test_podman_and_skopeo_put_the_whole_name_into_ref_name(opened: Opened) -> None:

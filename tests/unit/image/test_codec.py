@@ -192,6 +192,12 @@ def test_an_empty_command_is_not_a_missing_one() -> None:
     assert json.loads(encode_config(decoded).raw)["config"] == {"Cmd": [], "Entrypoint": []}
 
 
+def test_what_a_healthcheck_leaves_out_is_the_default() -> None:
+    decoded = decode_config(config(config={"Healthcheck": {"Test": ["NONE"]}})).value
+    assert decoded.config.healthcheck == Healthcheck(("NONE",))
+    assert json.loads(encode_config(decoded).raw)["config"] == {"Healthcheck": {"Test": ["NONE"]}}
+
+
 def test_what_is_not_known_is_kept() -> None:
     decoded = decode_config(config(container="abc", config={"Hostname": "h", "Domainname": ""})).value
     again = json.loads(encode_config(decoded).raw)
