@@ -10,7 +10,7 @@ from pyoci.digest import Digest, sha256_digest
 from pyoci.image.descriptor import Descriptor
 from pyoci.platforms import Platform
 
-__all__ = ["Document"]
+__all__ = ["Document", "make_document"]
 
 T = TypeVar("T")
 
