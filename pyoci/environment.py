@@ -14,7 +14,7 @@ from pathlib import Path
 from pyoci.errors import UsageError
 from pyoci.platforms import Platform, platform_of_machine
 
-__all__ = ["Environment", "current_environment"]
+__all__ = ["Environment", "current_environment", "epoch_seconds"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +46,22 @@ class Environment:
         Raises:
             UsageError: SOURCE_DATE_EPOCH is not a whole number of seconds.
         """
-        text = self.variables.get("SOURCE_DATE_EPOCH", "")
-        if not text:
-            return 0
-        if not text.isascii() or not text.isdigit() or len(text) > 12:
-            raise UsageError(
-                f'SOURCE_DATE_EPOCH is "{text}"',
-                hint="it must be a whole number of seconds since 1970-01-01 00:00:00 UTC",
-            )
-        return int(text)
+        return epoch_seconds(self.variables.get("SOURCE_DATE_EPOCH", ""))
+
+
+def epoch_seconds(text: str) -> int:
+    """The value of SOURCE_DATE_EPOCH; 0 where it is empty.
+
+    Raises:
+        UsageError: it is not a whole number of seconds.
+    """
+    if not text:
+        return 0
+    if not text.isascii() or not text.isdigit() or len(text) > 11:
+        raise UsageError(
+            f'SOURCE_DATE_EPOCH is "{text}"', hint="it must be a whole number of seconds since 1970-01-01 00:00:00 UTC"
+        )
+    return int(text)
 
 
 def current_environment(store: str | Path | None = None) -> Environment:

@@ -4,29 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pyoci.api.bases import NamedBases
-from pyoci.api.contexts import ContextOpener, LazyContexts, git_context
 from pyoci.api.deliver import deliver
-from pyoci.api.emulation import can_run
-from pyoci.api.fetching import Fetching
 from pyoci.api.preflight import preflight
+from pyoci.api.prepare import Prepared, prepared
 from pyoci.api.services import Options, Services, opened
-from pyoci.api.sources import read_inputs
 from pyoci.build.assemble import assemble_index
-from pyoci.build.builder import BuildServices, Built, build_images, plan_images
-from pyoci.build.plan import PlanOptions
-from pyoci.build.request import BuildRequest, SshSource
-from pyoci.build.secrets import Secrets
+from pyoci.build.builder import Built, build_images, plan_images
+from pyoci.build.request import BuildRequest
 from pyoci.digest import Digest
-from pyoci.dockerfile.parser import parse_dockerfile
-from pyoci.errors import UsageError
 from pyoci.image import Descriptor, Image
-from pyoci.platforms import Platform, parse_platform
-from pyoci.reference import Reference, parse_reference
+from pyoci.reference import Reference
 
 __all__ = ["BuildResult", "build"]
 
@@ -87,85 +77,34 @@ def build(context: str | Path | BuildRequest = ".", *, options: Options | None =
     options = options or Options()
     if request.isolation:
         options = replace(options, isolation=request.isolation)
-    with opened(options, pull=request.pull) as services:
-        return _build(request, services)
+    with opened(options, pull=request.pull) as services, prepared(request, services) as parts:
+        return _build(parts, services)
 
 
-def _build(request: BuildRequest, services: Services) -> BuildResult:
-    tags = tuple(parse_reference(tag) for tag in request.tags)
-    for tag in tags:
-        if tag.digest is not None:
-            raise UsageError(f'a tag cannot have a digest: "{tag.familiar}"')
-    secrets = Secrets(request.secrets, services.environment)
-    secrets.check()
-    fetching = Fetching(services, secrets, _ssh_sources(request))
-    opener = ContextOpener(services, fetching)
-    inputs = read_inputs(request, services, opener, fetching)
-    dockerfile = parse_dockerfile(inputs.dockerfile)
-    bases = NamedBases(services, request.build_contexts)
-    epoch = services.environment.source_date_epoch
-    openers = {name: partial(opener.named, value) for name, value in bases.contexts.items()}
-    build_services = BuildServices(
-        store=services.store,
-        bases=bases,
-        trees=services.trees,
-        snapshotter=services.snapshotter,
-        sandbox=lambda: services.sandbox,
-        contexts=LazyContexts({".": lambda: inputs.context, **openers}),
-        fetcher=fetching,
-        secrets=secrets,
-        reporter=services.reporter,
-        cancelled=services.cancelled,
-        can_run=lambda platform: can_run(platform, services.environment.platform),
-    )
-    plans = plan_images(dockerfile, _plan_options(request, services, epoch), build_services)
+def _build(parts: Prepared, services: Services) -> BuildResult:
+    request = parts.request
+    parts.secrets.check()
+    build_services = parts.build_services()
+    plans = plan_images(parts.dockerfile, parts.plan_options, build_services)
+    parts.report_checks()
     built = build_images(
         plans,
         build_services,
         build_args=request.build_args,
         labels=request.labels,
         annotations=request.annotations,
-        epoch=epoch,
+        epoch=parts.epoch,
         jobs=request.jobs or _DEFAULT_JOBS,
         timeout_seconds=request.step_timeout_seconds,
+        limits=parts.limits,
     )
-    opener.close()
-    preflight(request, built, services, secrets, dockerfile.check)
-    result = _result(built, tags, services, request.annotations)
-    for tag in tags:
+    parts.opener.close()
+    preflight(request, built, services, parts.secrets, parts.dockerfile.check)
+    result = _result(built, parts.tags, services, request.annotations)
+    for tag in parts.tags:
         services.store.tags.set(tag, result.descriptor)
     deliver(request, result, built, services, build_services.trees)
     return result
-
-
-def _ssh_sources(request: BuildRequest) -> tuple[SshSource, ...]:
-    """What `--ssh` gave; the user's agent, if nothing was given and the context is reached over ssh (as in buildx)."""
-    git = git_context(str(request.context)) if not request.ssh else None
-    return (SshSource("default"),) if git is not None and git.is_ssh else request.ssh
-
-
-def _plan_options(request: BuildRequest, services: Services, epoch: int) -> tuple[PlanOptions, ...]:
-    here = services.environment.platform
-    wanted: list[Platform] = []
-    for text in request.platforms:
-        for part in text.split(","):
-            platform = parse_platform(part, default=here)
-            if platform not in wanted:
-                wanted.append(platform)
-    common = PlanOptions(
-        target=request.target,
-        platform=here,
-        explicit_platform=bool(wanted),
-        build_platform=here,
-        build_args=request.build_args,
-        epoch=epoch,
-        network="none" if request.network == "none" else "host",
-        allow_insecure="security.insecure" in request.allow,
-        no_cache=request.no_cache,
-        no_cache_stages=frozenset(name.lower() for name in request.no_cache_filter),
-        show_platform=len(wanted) > 1,
-    )
-    return tuple(replace(common, platform=platform) for platform in wanted) or (common,)
 
 
 def _result(

@@ -16,7 +16,7 @@ from pyoci.build.cache_key import structural_digest
 from pyoci.build.context import DirectoryContext, IgnoreRules
 from pyoci.build.context_index import ContextIndex
 from pyoci.build.filesystem import SourceFiles
-from pyoci.dockerfile.patterns import parse_dockerignore
+from pyoci.dockerfile.patterns import PatternSet, parse_dockerignore
 from pyoci.errors import ContentError, LayerError, UsageError
 from pyoci.layer.tree import Tree
 
@@ -49,7 +49,7 @@ def git_context(text: str) -> GitReference | None:
     return parse_git_reference(text)
 
 
-def ignore_file(path: Path) -> IgnoreRules | None:
+def ignore_file(path: Path) -> PatternSet | None:
     """The rules of a `.dockerignore`; None if there is none.
 
     Raises:

@@ -24,6 +24,7 @@ from pyoci.build.files import FileView, read_content
 from pyoci.build.filesystem import SourceFiles
 from pyoci.build.request import BuildRequest
 from pyoci.dockerfile.parser import decode_source
+from pyoci.dockerfile.patterns import PatternSet
 from pyoci.errors import LayerError, UsageError
 from pyoci.location import SourceFile
 
@@ -40,6 +41,8 @@ class BuildInputs:
 
     dockerfile: SourceFile
     context: SourceFiles
+    ignore: PatternSet | None = None
+    """What `.dockerignore` says, if the context has one."""
 
 
 def read_inputs(request: BuildRequest, services: Services, opener: ContextOpener, fetching: Fetching) -> BuildInputs:
@@ -123,14 +126,14 @@ class _Reading:
         elsewhere = self._elsewhere()
         if elsewhere is not None:
             ignore = ignore_file(directory / ".dockerignore")
-            return BuildInputs(elsewhere, self._opener.directory(directory, ignore))
+            return BuildInputs(elsewhere, self._opener.directory(directory, ignore), ignore)
         path = self._environment.path(self._file) if self._file else _default_in(directory)
         hint = f"name it with -f, or write one: there is no Dockerfile in {directory}" if not self._file else None
         dockerfile = self._local(path, hint)
         ignore = ignore_file(path.with_name(path.name + ".dockerignore"))
         if ignore is None:
             ignore = ignore_file(directory / ".dockerignore")
-        return BuildInputs(dockerfile, self._opener.directory(directory, ignore))
+        return BuildInputs(dockerfile, self._opener.directory(directory, ignore), ignore)
 
     def _from_files(self, context: SourceFiles, *, local: bool = True) -> BuildInputs:
         """From a context that is no directory here; `local`: whether an absolute `-f` is a file of this machine."""

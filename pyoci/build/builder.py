@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from pyoci.build.agents import Agents
 from pyoci.build.assemble import assemble_image
 from pyoci.build.cache import StoreCache
 from pyoci.build.executor import StepExecutor
@@ -25,7 +26,7 @@ from pyoci.errors import DockerfileError, raise_collected
 from pyoci.image.image import Image
 from pyoci.platforms import Platform
 from pyoci.progress import Reporter
-from pyoci.sandbox.protocols import Sandbox
+from pyoci.sandbox.protocols import NO_LIMITS, Limits, Sandbox
 from pyoci.snapshot.protocols import Snapshotter
 from pyoci.store import Store
 
@@ -44,6 +45,7 @@ class BuildServices:
     contexts: Mapping[str, SourceFiles]
     fetcher: Fetcher
     secrets: Secrets
+    agents: Agents
     reporter: Reporter
     cancelled: threading.Event
     can_run: Callable[[Platform], bool]
@@ -96,6 +98,7 @@ def build_images(
     epoch: int,
     jobs: int = 0,
     timeout_seconds: float | None = None,
+    limits: Limits = NO_LIMITS,
 ) -> tuple[Built, ...]:
     """Carries the plans out as one graph, so that what they share runs once, and assembles an image from each.
 
@@ -109,9 +112,11 @@ def build_images(
         snapshotter=services.snapshotter,
         sandbox=services.sandbox,
         secrets=services.secrets,
+        agents=services.agents,
         cancelled=services.cancelled,
         proxy_env=tuple(f"{name}={value}" for name, value in sorted(build_args.items()) if name in PROXY_NAMES),
         timeout_seconds=timeout_seconds,
+        limits=limits,
     )
     executor = StepExecutor(run, services.contexts, services.fetcher, services.reporter)
     executor.check_contexts(graph)

@@ -63,6 +63,8 @@ class PlanOptions:
     allow_host_network: bool = False
     no_cache: bool = False
     no_cache_stages: frozenset[str] = frozenset()
+    cache_namespace: str = ""
+    """Keeps the cache mounts of unlike projects apart (BUILDKIT_CACHE_MOUNT_NS)."""
     show_platform: bool = False
     """Titles name the platform (several are built at once)."""
 

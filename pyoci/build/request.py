@@ -34,7 +34,7 @@ class SecretSource:
 
 @dataclass(frozen=True, slots=True)
 class SshSource:
-    """One `--ssh`: an agent's socket."""
+    """One `--ssh`: an agent's socket, or the file of a key."""
 
     id: str
     path: str = ""
@@ -71,8 +71,13 @@ class BuildRequest:
     add_hosts: tuple[tuple[str, str], ...] = ()
     """Name and address pairs for /etc/hosts of RUN."""
     ulimits: Mapping[str, tuple[int, int]] = field(default_factory=dict, hash=False)
+    """Soft and hard limit by docker's name; -1 is no limit."""
     shm_size: int = 0
     """Bytes of /dev/shm; 0 is the default of 64 MiB."""
+    memory: int = 0
+    """Bytes that one RUN may use; 0 is no limit."""
+    cgroup_parent: str = ""
+    """Where RUN gets its cgroup."""
     step_timeout_seconds: float | None = None
     preflight: Literal["error", "warn", "off"] = "warn"
     """What findings about the finished image do: end the build, warn, or nothing is looked at."""

@@ -104,10 +104,10 @@ def _mount(planner: StagePlanner, options: MountOptions, inputs: list[VertexID])
             origin = mount.from_ if mount.from_ and mount.from_ != "scratch" else None
             return CacheMountStep(
                 target=_target(planner, mount.target, options),
-                id=mount.id,
+                id=f"{planner.options.cache_namespace}/{mount.id}",
                 sharing=mount.sharing,
                 read_only=mount.read_only,
-                input=_input(planner, origin, mount.source, options, inputs) if origin else None,
+                input=_seed(planner, origin, mount.source, options, inputs) if origin else None,
                 source=_clean(mount.source),
                 mode=0o755 if mount.mode is None else mount.mode,
                 uid=mount.uid or 0,
@@ -138,6 +138,15 @@ def _target(planner: StagePlanner, target: str, options: MountOptions) -> str:
 
 def _clean(path: str) -> str:
     return joined_path("/", path).removeprefix("/")
+
+
+def _seed(planner: StagePlanner, name: str, source: str, options: MountOptions, inputs: list[VertexID]) -> int:
+    """The position among the vertex's inputs of what an empty cache begins with: a directory of a stage, by itself."""
+    origin = planner.stages.source(name, planner.stage, options.location, planner.platform)
+    found = planner.stages.directory_as_filesystem(origin.vertex, _clean(source) or ".", options.location)
+    if found not in inputs:
+        inputs.append(found)
+    return 1 + inputs.index(found)
 
 
 def _input(planner: StagePlanner, name: str | None, source: str, options: MountOptions, inputs: list[VertexID]) -> int:

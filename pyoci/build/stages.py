@@ -187,6 +187,12 @@ class Stages:
         title = f"[internal] load {path if path != '.' else 'files'} of context {context}"
         return self.add(vertex(step, (scratch, files), title=title, location=location))
 
+    def directory_as_filesystem(self, source: VertexID, path: str, location: Location) -> VertexID:
+        """A vertex with the contents of one directory as a file system of their own."""
+        scratch = self.add(vertex(ImageStep(())))
+        step = CopyStep((CopySource(1, path, pattern=False),), "/", epoch=self.options.epoch)
+        return self.add(vertex(step, (scratch, source), title=f"[internal] load {path} for a cache", location=location))
+
     def source(self, name: str, user: Stage, location: Location, platform: Platform) -> Source:
         """What `--from=name` means in a stage.
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import BinaryIO, Protocol, TypeAlias
 
 from pyoci.image.image import Layer
@@ -61,6 +62,9 @@ class Snapshotter(Protocol):
 
     def view(self, stack: Sequence[Stacked]) -> AbstractContextManager[Root]:
         """A root over the stack to be mounted read-only (`RUN --mount=from=`)."""
+
+    def seed(self, stack: Sequence[Stacked], directory: Path) -> Path:
+        """A directory that begins with what the stack holds, to be written to: made at the first call, kept as it is."""
 
     def open(self, snapshot: SnapshotID, entry: Entry) -> BinaryIO | int:
         """The bytes of a file in a kept snapshot: a stream, or a file descriptor that the caller closes."""

@@ -173,6 +173,9 @@ class StoreSnapshotter:
             lowers = self._lowers(stack)
             yield OverlayRoot(self._paths(lowers), driver="fuse" if storage == "fuse" else "kernel")
 
+    def seed(self, stack: Sequence[Stacked], directory: Path) -> Path:
+        return self._layers.merged(self._only_layers(stack), directory)
+
     def _root(self, lowers: Sequence[Lower], directory: Path) -> OverlayRoot:
         driver: Literal["kernel", "fuse"] = "fuse" if self._machine().storage == "fuse" else "kernel"
         return OverlayRoot(self._paths(lowers), directory / "upper", directory / "work", directory / "owners", driver)

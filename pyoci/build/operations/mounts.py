@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import assert_never
 
+from pyoci.build.agents import Agents
 from pyoci.build.filesystem import Filesystem, Result
 from pyoci.build.secrets import Secrets
 from pyoci.build.steps import (
@@ -18,7 +19,7 @@ from pyoci.build.steps import (
     TmpfsMountStep,
 )
 from pyoci.errors import BuildError
-from pyoci.sandbox.protocols import BindMount, FileMount, Mount, TmpfsMount
+from pyoci.sandbox.protocols import BindMount, FileMount, Mode, Mount, SocketMount, TmpfsMount
 from pyoci.snapshot.protocols import Snapshotter
 from pyoci.store import Store
 
@@ -26,6 +27,7 @@ __all__ = ["PreparedMounts", "prepared_mounts"]
 
 _SCRIPT_DIRECTORY = "/dev/pipes"
 _SECRET_DIRECTORY = "/run/secrets"
+_AGENT_DIRECTORY = "/run/buildkit"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,14 @@ class PreparedMounts:
 
 @contextmanager
 def prepared_mounts(
-    step: RunStep, inputs: Sequence[Result], *, snapshotter: Snapshotter, store: Store, secrets: Secrets
+    step: RunStep,
+    inputs: Sequence[Result],
+    *,
+    snapshotter: Snapshotter,
+    store: Store,
+    secrets: Secrets,
+    agents: Agents,
+    mode: Mode,
 ) -> Iterator[PreparedMounts]:
     """The mounts of a RUN, as long as the block runs.
 
@@ -62,31 +71,57 @@ def prepared_mounts(
                         BindMount(mount.target, root, mount.source, "discard" if mount.writable else "read-only")
                     )
                 case CacheMountStep():
-                    mounts.append(_cache(mount, stack, store))
+                    mounts.append(_cache(mount, inputs, stack, snapshotter, store, mode))
                 case TmpfsMountStep():
                     mounts.append(TmpfsMount(mount.target, mount.size))
                 case SecretMountStep():
                     _secret(mount, secrets, mounts, env)
                 case SshMountStep():
-                    if mount.required:
-                        raise BuildError(
-                            f'no ssh agent was given for "{mount.id}"', hint=f"build with --ssh {mount.id}"
-                        )
+                    _ssh(mount, agents, mounts, env)
                 case _:
                     assert_never(mount)
         yield PreparedMounts(tuple(mounts), tuple(env))
 
 
-def _cache(mount: CacheMountStep, stack: ExitStack, store: Store) -> BindMount:
-    """A directory of the store. `locked` waits for whoever has it, `private` takes the first that nobody has."""
+def _cache(
+    mount: CacheMountStep,
+    inputs: Sequence[Result],
+    stack: ExitStack,
+    snapshotter: Snapshotter,
+    store: Store,
+    mode: Mode,
+) -> BindMount:
+    """A directory of the store. `locked` waits for whoever has it, `private` takes the first that nobody has.
+
+    Each mode has its own, since the files belong to its IDs; so has each beginning (`from`).
+    """
+    seed = inputs[mount.input] if mount.input is not None else None
+    name = f"{mode} {mount.id}" if seed is None else f"{mode} {mount.id} {seed.result_id}"
     if mount.sharing == "locked":
-        stack.enter_context(store.lock_file(f"mount {mount.id}"))
-    name = mount.id
+        stack.enter_context(store.lock_file(f"mount {name}"))
     if mount.sharing == "private":
-        name = stack.enter_context(store.private_name(f"mount {mount.id}"))
+        name = stack.enter_context(store.private_name(f"mount {name}"))
     owner = (mount.uid, mount.gid, mount.mode)
-    source = store.mount_path(name)
+    if seed is None:
+        source = store.mount_path(name)
+    else:
+        assert isinstance(seed, Filesystem)
+        source = snapshotter.seed(seed.stack, store.mount_path(name) / "seeded")
     return BindMount(mount.target, source, "", "read-only" if mount.read_only else "read-write", owner)
+
+
+def _ssh(mount: SshMountStep, agents: Agents, mounts: list[Mount], env: list[str]) -> None:
+    """A socket that leads to an agent; SSH_AUTH_SOCK names the first one, as in BuildKit."""
+    socket = agents.get(mount.id)
+    if socket is None:
+        if mount.required:
+            raise BuildError(f'no ssh agent was given for "{mount.id}"', hint=f"build with --ssh {mount.id}")
+        return
+    number = sum(isinstance(known, SocketMount) for known in mounts)
+    target = mount.target or f"{_AGENT_DIRECTORY}/ssh_agent.{number}"
+    mounts.append(SocketMount(target, socket, mode=mount.mode, uid=mount.uid, gid=mount.gid))
+    if not any(entry.startswith("SSH_AUTH_SOCK=") for entry in env):
+        env.append(f"SSH_AUTH_SOCK={target}")
 
 
 def _secret(mount: SecretMountStep, secrets: Secrets, mounts: list[Mount], env: list[str]) -> None:

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from pyoci.build.agents import Agents
 from pyoci.build.filesystem import Filesystem, Result
 from pyoci.build.operations.mounts import prepared_mounts
 from pyoci.build.operations.users import run_account
@@ -17,7 +18,7 @@ from pyoci.build.secrets import Secrets
 from pyoci.build.steps import RunStep
 from pyoci.build.trees import Trees
 from pyoci.errors import CommandFailed
-from pyoci.sandbox.protocols import Captured, Process, Sandbox
+from pyoci.sandbox.protocols import NO_LIMITS, Captured, Limits, Process, Sandbox
 from pyoci.snapshot.protocols import Snapshotter
 from pyoci.snapshot.protocols import Stacked as Own
 from pyoci.store import Store
@@ -38,9 +39,11 @@ class RunServices:
     sandbox: Callable[[], Sandbox]
     """Made when the first RUN really executes."""
     secrets: Secrets
+    agents: Agents
     cancelled: threading.Event
     proxy_env: tuple[str, ...] = ()
     timeout_seconds: float | None = None
+    limits: Limits = NO_LIMITS
 
 
 @dataclass(slots=True)
@@ -79,7 +82,13 @@ def run_command(step: RunStep, inputs: Sequence[Result], services: RunServices, 
     sandbox = services.sandbox()
     with (
         prepared_mounts(
-            step, inputs, snapshotter=services.snapshotter, store=services.store, secrets=services.secrets
+            step,
+            inputs,
+            snapshotter=services.snapshotter,
+            store=services.store,
+            secrets=services.secrets,
+            agents=services.agents,
+            mode=sandbox.mode,
         ) as prepared,
         services.snapshotter.checkout(parent.stack) as rootfs,
     ):
@@ -104,6 +113,7 @@ def run_command(step: RunStep, inputs: Sequence[Result], services: RunServices, 
             stdio=Captured(both),
             cancelled=services.cancelled,
             timeout_seconds=services.timeout_seconds,
+            limits=services.limits,
         )
         if status != 0:
             raise CommandFailed(
@@ -116,6 +126,7 @@ def run_command(step: RunStep, inputs: Sequence[Result], services: RunServices, 
 
 
 _HINTS = {
+    124: "it took longer than --step-timeout allows",
     126: "the file exists but cannot be executed: check its mode and, for a script, its first line",
     127: "the command was not found: check its spelling, PATH, and whether the base image has it",
     137: "it was killed: by the step's time limit, or by the kernel for lack of memory",

@@ -8,9 +8,10 @@ import os
 import sys
 from pathlib import Path
 
-from pyoci.build.request import BuildRequest, Output, SecretSource
+from pyoci.build.request import BuildRequest, Output, SecretSource, SshSource
 from pyoci.cli.arguments import add_connection, add_progress, key_value, key_values, working
 from pyoci.cli.outputs import parse_output
+from pyoci.cli.quantities import parse_host, parse_size, parse_ulimit
 from pyoci.errors import UsageError
 
 __all__ = ["add_arguments", "run"]
@@ -64,6 +65,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="MODE",
         help="sandbox mode: root, subuid, single (default: the best that works)",
     )
+    add("--add-host", action="append", default=[], metavar="NAME:ADDRESS", help="further line of /etc/hosts in RUN")
+    add("--ulimit", action="append", default=[], metavar="NAME=SOFT[:HARD]", help="limit of RUN steps")
+    add("--shm-size", default="", metavar="SIZE", help="size of /dev/shm in RUN (default: 64m)")
+    add("-m", "--memory", default="", metavar="SIZE", help="memory that a RUN may use")
+    add("--cgroup-parent", default="", metavar="PATH", help="cgroup of RUN steps")
+    add(
+        "--ssh", action="append", default=[], metavar="default|ID[=SOCKET|KEY]", help="ssh agent or key for RUN and git"
+    )
+    add("--check", action="store_true", help="look for what is legal but should not be, and build nothing")
+    add(
+        "--call", default="build", metavar="build|check|outline|targets", help="say something of the Dockerfile instead"
+    )
     add("--step-timeout", type=float, metavar="SECONDS", help="end a RUN that takes longer")
     add(
         "--preflight",
@@ -82,6 +95,9 @@ def run(arguments: argparse.Namespace) -> int:
     from pyoci.api.build import build
 
     request = _request(arguments)
+    call, _, call_format = ("check" if arguments.check else arguments.call).partition(",")
+    if call != "build":
+        return _called(call, call_format, request, arguments)
     with working(arguments) as options:
         result = build(request, options=options)
     if arguments.iidfile:
@@ -90,6 +106,31 @@ def run(arguments: argparse.Namespace) -> int:
         _write(arguments.metadata_file, json.dumps(result.metadata(), indent=2) + "\n")
     if not any(output.destination == "-" for output in request.outputs):
         sys.stdout.write(f"{result.image_id}\n")
+    return 0
+
+
+def _called(call: str, call_format: str, request: BuildRequest, arguments: argparse.Namespace) -> int:
+    """`--call`: exit status 1 where checks find something, as docker's."""
+    from pyoci.api.build_checks import check_build, outline_build, targets_of
+    from pyoci.cli import checks
+
+    if call_format not in ("", "format=text", "format=json"):
+        raise UsageError(f'invalid option "{call_format}" of --call', hint="write --call=check,format=json")
+    as_json = call_format == "format=json"
+    with working(arguments) as options:
+        match call:
+            case "check":
+                found = check_build(request, options=options)
+                sys.stdout.write(checks.findings_as_json(found) if as_json else checks.findings_as_text(found))
+                return 1 if found else 0
+            case "outline":
+                outline = outline_build(request, options=options)
+                sys.stdout.write(checks.outline_as_json(outline) if as_json else checks.outline_as_text(outline))
+            case "targets":
+                stages = targets_of(request, options=options)
+                sys.stdout.write(checks.targets_as_json(stages) if as_json else checks.targets_as_text(stages))
+            case _:
+                raise UsageError(f'unknown call "{call}"', hint="the calls are build, check, outline and targets")
     return 0
 
 
@@ -125,6 +166,12 @@ def _request(arguments: argparse.Namespace) -> BuildRequest:
         pull=arguments.pull,
         network=arguments.network,
         secrets=tuple(_secret(text) for text in arguments.secret),
+        ssh=tuple(_ssh(text) for text in arguments.ssh),
+        add_hosts=tuple(parse_host(text) for text in arguments.add_host),
+        ulimits=dict(parse_ulimit(text) for text in arguments.ulimit),
+        shm_size=parse_size(arguments.shm_size, "--shm-size") if arguments.shm_size else 0,
+        memory=parse_size(arguments.memory, "--memory") if arguments.memory else 0,
+        cgroup_parent=arguments.cgroup_parent,
         allow=frozenset(name for text in arguments.allow for name in text.split(",")),
         step_timeout_seconds=arguments.step_timeout,
         isolation=arguments.isolation,
@@ -151,6 +198,13 @@ def _build_args(texts: list[str]) -> dict[str, str]:
         elif name in os.environ:
             found[name] = os.environ[name]
     return found
+
+
+def _ssh(text: str) -> SshSource:
+    name, _, path = text.partition("=")
+    if not name or "," in path:
+        raise UsageError(f'invalid value "{text}" for --ssh', hint="write --ssh default, or --ssh ID=SOCKET_OR_KEY")
+    return SshSource(name, path)
 
 
 def _secret(text: str) -> SecretSource:
