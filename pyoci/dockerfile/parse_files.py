@@ -116,6 +116,11 @@ def _paths(request: Request) -> _Paths:
             heredocs.append(by_name[marker.name])
         else:
             _refuse_heredoc(request, token)
+    used = {heredoc.name for heredoc in heredocs}
+    for name, heredoc in by_name.items():
+        if name not in used:
+            hint = f"write <<{name} with no blank in it"
+            request.fail(f"{request.keyword} does not use the heredoc {name}", hint, heredoc.location)
     return _Paths(tuple(sources), tuple(heredocs), word_at(request.line, destination))
 
 
