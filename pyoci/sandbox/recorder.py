@@ -107,7 +107,7 @@ class Recorder:
             case "chown" | "lchown":
                 self._chown(caller, _AT_FDCWD, arguments[0], *arguments[1:3], follow=name == "chown")
             case "fchown":
-                self._record(caller.open_descriptor(_signed(arguments[0])), *arguments[1:3])
+                self._record(caller.open_descriptor(_signed(arguments[0])), arguments[1], arguments[2], caller)
             case "fchownat":
                 directory, path, uid, gid, flags = arguments[:5]
                 if flags & _AT_EMPTY_PATH and (not path or not caller.read_string(path)):
@@ -124,37 +124,58 @@ class Recorder:
     def _chown(self, caller: Caller, directory: int, path: int, uid: int, gid: int, *, follow: bool) -> None:
         self._record(caller.open_path(directory, caller.read_string(path), follow=follow), uid, gid)
 
-    def _record(self, descriptor: int, uid: int, gid: int) -> None:
-        """Notes an owner for what the descriptor names, and closes it."""
+    def _record(self, descriptor: int, uid: int, gid: int, caller: Caller | None = None) -> None:
+        """Notes an owner for what the descriptor names, and closes it. `caller` has it open as a file itself."""
         uid, gid = uid & _UNCHANGED, gid & _UNCHANGED
         try:
             status = os.stat(descriptor)
             if stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode):
-                self._record_attribute(descriptor, uid, gid)
+                self._record_attribute(descriptor, uid, gid, caller)
             else:
                 self._record_inode(descriptor, uid, gid)
         finally:
             os.close(descriptor)
 
-    def _record_attribute(self, descriptor: int, uid: int, gid: int) -> None:
+    def _record_attribute(self, descriptor: int, uid: int, gid: int, caller: Caller | None) -> None:
         path = by_descriptor(descriptor)
         # The real call, to the only owner there is: setuid bits and capabilities fall, the time of change moves, a
         # read-only file system refuses.
         if not _touch(descriptor):
             return
-        known: tuple[int, int] = (0, 0)
-        if _UNCHANGED in (uid, gid):
-            try:
-                known = decode_owner(os.getxattr(path, self._owner_xattr)) or known
-            except OSError:
-                pass  # nothing recorded yet
-        owner = encode_owner(known[0] if uid == _UNCHANGED else uid, known[1] if gid == _UNCHANGED else gid)
         try:
-            os.setxattr(path, self._owner_xattr, owner)
+            known = decode_owner(os.getxattr(path, self._owner_xattr))
+        except OSError:
+            known = None
+        owner = _merge(known, uid, gid)
+        if owner is None:
+            owner = self._owner_of_original(path, caller) if caller is not None else None
+        if owner is None:
+            return
+        try:
+            os.setxattr(path, self._owner_xattr, encode_owner(*owner))
         except OSError as error:
             if error.errno not in (errno.ENOTSUP, errno.EPERM):
                 raise
             # A file system without attributes: memory on an old kernel, a cache. It is in no layer.
+
+    def _owner_of_original(self, path: str, caller: Caller) -> tuple[int, int] | None:
+        """The owner of the file of which another is the backup, as /etc/shadow- is that of /etc/shadow.
+
+        Who makes a backup has the original open beside it and gives it the owner that it sees there: root, whatever is
+        recorded. Its name begins with that of the original.
+        """
+        directory, _, name = os.readlink(path).rpartition("/")
+        for number, other in caller.open_paths():
+            at, _, original = other.rpartition("/")
+            if at == directory and original and original != name and name.startswith(original):
+                descriptor = caller.open_descriptor(number)
+                try:
+                    return decode_owner(os.getxattr(by_descriptor(descriptor), self._owner_xattr))
+                except OSError:
+                    continue
+                finally:
+                    os.close(descriptor)
+        return None
 
     def _record_inode(self, descriptor: int, uid: int, gid: int) -> None:
         if not _touch(descriptor):
@@ -167,11 +188,9 @@ class Recorder:
         except OSError:
             return
         if stat.S_IFMT(real.st_mode) == stat.S_IFMT(os.stat(descriptor).st_mode):
-            known = self._owners.get(real.st_ino, (0, 0))
-            self._owners[real.st_ino] = (
-                known[0] if uid == _UNCHANGED else uid,
-                known[1] if gid == _UNCHANGED else gid,
-            )
+            owner = _merge(self._owners.get(real.st_ino), uid, gid)
+            if owner is not None:
+                self._owners[real.st_ino] = owner
 
     def _mknod(self, caller: Caller, directory: int, path: int, mode: int, device: int) -> None:
         mode, number = mode & 0xFFFF_FFFF, device & 0xFFFF_FFFF
@@ -192,6 +211,20 @@ class Recorder:
                 os.close(made)
         finally:
             os.close(parent)
+
+
+def _merge(known: tuple[int, int] | None, uid: int, gid: int) -> tuple[int, int] | None:
+    """The owner to record for a chown, where one is recorded already or not; None for none.
+
+    Root is not recorded where nothing is. Whoever replaces a file (passwd, useradd, sed -i) gives the new one the
+    owner that it saw on the old one, which is root whatever is recorded; the reader of the changes then gives it the
+    owner that the path had. A file that has a record belongs to root from then on.
+    """
+    owner = (
+        (known or (0, 0))[0] if uid == _UNCHANGED else uid,
+        (known or (0, 0))[1] if gid == _UNCHANGED else gid,
+    )
+    return None if known is None and owner == (0, 0) else owner
 
 
 def append(path: str, lines: str) -> None:

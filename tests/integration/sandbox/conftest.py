@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import get_args
+from typing import cast, get_args
 
 import pytest
 
@@ -24,7 +24,8 @@ class Worlds:
         self._package = package
         self._made: dict[Mode, World] = {}
 
-    def __call__(self, mode: Mode) -> World:
+    def __call__(self, name: str) -> World:
+        mode = cast("Mode", name)
         if mode not in self._made:
             self._made[mode] = self._stack.enter_context(world(mode, self._base, self._package))
         return self._made[mode]

@@ -1,4 +1,4 @@
-"""What a step leaves in the directory that takes its writes. SANDBOX cases 9, 10 and 15, and the stub below it."""
+"""What a step leaves in the directory that takes its writes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pyoci.errors import SandboxError
-from pyoci.sandbox.protocols import BindMount, FileMount, OverlayRoot, TmpfsMount
+from pyoci.sandbox.protocols import BindMount, FileMount, Mount, OverlayRoot, TmpfsMount
 from tests.integration.sandbox.world import World
 
 pytestmark = [pytest.mark.needs_root, pytest.mark.needs_userns, pytest.mark.needs_apt]
@@ -49,7 +49,7 @@ RESOLVERS: dict[str, dict[str, bytes | str | bool | None]] = {
 
 @pytest.mark.parametrize("files", RESOLVERS.values(), ids=RESOLVERS)
 def test_mount_points_leave_no_trace(debian: World, files: Mapping[str, bytes | str | bool | None]) -> None:
-    """SANDBOX case 10, whatever the image has at the place."""
+    """Whatever the image has at the place."""
     image = debian.layer(files)
     before = debian.listing(image)
     secret = FileMount("/run/secrets/token", b"S3CRET")
@@ -65,7 +65,7 @@ def test_mount_points_leave_no_trace(debian: World, files: Mapping[str, bytes | 
 def test_a_parent_that_has_a_mount_point_keeps_its_attributes(debian: World) -> None:
     """A stub repeats them; writing beside the mount point then copies them up."""
     root = debian.fresh()
-    prepare = "mkdir -p /home/app/src && chown -R 1000:1001 /home/app && chmod 2750 /home/app && touch -d 2001-02-03 /home/app"
+    prepare = "cd /home; mkdir -p app/src && chown -R 1000:1001 app && chmod 2750 app && touch -d 2001-02-03 app"
     assert debian.run(prepare, root=root).status == 0
     assert isinstance(root, OverlayRoot) and root.upper is not None
     image = root.upper
@@ -92,7 +92,7 @@ def test_what_is_written_beside_a_mount_point_is_kept(debian: World) -> None:
 
 def test_a_mount_point_inside_another_mount(debian: World) -> None:
     cache = debian.directory()
-    mounts = [
+    mounts: list[Mount] = [
         FileMount("/work/memory/secret", b"one"),
         TmpfsMount("/work/memory"),
         BindMount("/work/cache", cache, access="read-write"),
@@ -104,7 +104,7 @@ def test_a_mount_point_inside_another_mount(debian: World) -> None:
 
 
 def test_a_mount_point_inside_a_read_only_mount_is_refused(debian: World) -> None:
-    mounts = [BindMount("/work", debian.directory()), FileMount("/work/secret", b"x")]
+    mounts: list[Mount] = [BindMount("/work", debian.directory()), FileMount("/work/secret", b"x")]
     with pytest.raises(SandboxError, match=r'cannot use the mount point "/work/secret": read-only file system'):
         debian.run("true", mounts)
 
@@ -162,7 +162,6 @@ def test_steps_on_one_upper_directory_follow_each_other(debian: World) -> None:
 
 
 def test_one_upper_directory_for_two_at_once_is_refused(debian: World) -> None:
-    """SANDBOX case 25."""
     import threading
     import time
 
@@ -190,7 +189,7 @@ def test_one_upper_directory_for_two_at_once_is_refused(debian: World) -> None:
 
 
 def test_names_of_every_kind(debian: World, tmp_path: Path) -> None:
-    """SANDBOX case 18: long paths, and bytes that option strings cannot hold."""
+    """Long paths, and bytes that option strings cannot hold."""
     deep = debian.directory("odd") / "a:b,c\\d" / ("x" * 100) / ("ü" * 60) / ("y" * 120)
     for name in ("lower", "upper", "work"):
         debian.ask("write", path=str(deep / name), content=None)

@@ -1,4 +1,4 @@
-"""What a hostile step cannot do. SANDBOX cases 6 to 8 and 20, and its table of threats; one test for each."""
+"""What a hostile step cannot do. One test for each attack."""
 
 from __future__ import annotations
 
@@ -14,12 +14,21 @@ from pathlib import Path
 import pytest
 
 from pyoci.errors import SandboxError
-from pyoci.sandbox.protocols import BindMount, FileMount, Limits, OverlayRoot, TmpfsMount
+from pyoci.sandbox.protocols import (
+    BindMount,
+    FileMount,
+    Limits,
+    Mount,
+    Network,
+    OverlayRoot,
+    TmpfsMount,
+)
 from tests.integration.sandbox.conftest import Worlds
 from tests.integration.sandbox.world import World
 
 pytestmark = [pytest.mark.needs_root, pytest.mark.needs_userns, pytest.mark.needs_apt]
 
+NETWORKS: tuple[Network, ...] = ("host", "none")
 CAPABILITIES = "00000000a80425fb"
 """Docker's fourteen."""
 
@@ -149,7 +158,7 @@ def test_devices_cannot_be_opened(debian: World) -> None:
 @pytest.mark.parametrize("place", ["/dev", "/dev/shm", "/tmp", "/memory", "/cache"])
 def test_nowhere_can_a_device_be_made_and_opened(debian_worlds: Worlds, place: str) -> None:
     world = debian_worlds("root")
-    mounts = [TmpfsMount("/memory"), BindMount("/cache", world.directory(), access="read-write")]
+    mounts: list[Mount] = [TmpfsMount("/memory"), BindMount("/cache", world.directory(), access="read-write")]
     result = world.run(f"mknod {place}/disk b 254 0 && exec 3<{place}/disk; echo opened", mounts)
     assert "Permission denied" in result.output
     assert "opened" not in result.output
@@ -174,7 +183,8 @@ def test_what_is_the_kernels_is_read_only(debian: World, command: str) -> None:
 
 
 def test_what_tells_of_the_host_is_hidden(debian: World) -> None:
-    script = "for f in kcore keys timer_list interrupts sched_debug latency_stats; do head -c 100 /proc/$f 2>/dev/null; done;"
+    files = "kcore keys timer_list interrupts sched_debug latency_stats"
+    script = f"for f in {files}; do head -c 100 /proc/$f 2>/dev/null; done;"
     assert debian.run(script + "ls /proc/acpi /proc/scsi /sys/firmware 2>/dev/null | grep -v :").output.strip() == ""
 
 
@@ -188,7 +198,7 @@ def test_the_first_process_keeps_its_secrets(debian: World) -> None:
 
 @pytest.mark.skipif(os.uname().machine != "x86_64", reason="the numbers are those of x86_64")
 def test_the_session_keyring_is_out_of_reach(debian_worlds: Worlds) -> None:
-    """In a process of its own, since a keyring is inherited and never left. `insecure` has no filter but its own keyring."""
+    """In a process of its own, since a keyring is inherited for ever; without the filter, which forbids keyctl."""
     world = debian_worlds("root")
     root = world.fresh()
     assert isinstance(root, OverlayRoot)
@@ -196,7 +206,7 @@ def test_the_session_keyring_is_out_of_reach(debian_worlds: Worlds) -> None:
 import ctypes, sys, threading
 from pathlib import Path
 from pyoci.sandbox.namespace_sandbox import NamespaceSandbox
-from pyoci.sandbox.protocols import *
+from pyoci.sandbox.protocols import *, Mount
 from pyoci.sandbox.worker import Worker
 libc = ctypes.CDLL(None)
 assert libc.syscall(250, 1, None) > 0
@@ -228,8 +238,8 @@ def test_abstract_sockets_of_the_host_are_out_of_reach(debian: World) -> None:
             "use Socket; socket(my $s, AF_UNIX, SOCK_STREAM, 0);"
             "print connect($s, pack('S a*', AF_UNIX, \"\\0pyoci-test\")) ? 'connected' : $!+0"
         )
-        for network in ("host", "none"):
-            result = debian.run(["perl", "-e", perl], network=network)  # type: ignore[arg-type]
+        for network in NETWORKS:
+            result = debian.run(["perl", "-e", perl], network=network)
             assert result.output in ("1", "111"), network  # EPERM; ECONNREFUSED where there is none
 
 
@@ -283,7 +293,7 @@ def test_a_fork_bomb_ends_with_its_time(debian_worlds: Worlds) -> None:
 
 
 def test_a_symlink_out_of_the_root_leads_back_into_it(debian: World) -> None:
-    """SANDBOX case 21: nothing is made on the host."""
+    """Nothing is made on the host."""
     outside = Path(tempfile.mkdtemp())
     os.chown(outside, debian.account.uid, debian.account.gid)
     root = debian.fresh()
@@ -291,7 +301,7 @@ def test_a_symlink_out_of_the_root_leads_back_into_it(debian: World) -> None:
         debian.run(f"rm -rf /run && ln -s {outside} /run && ln -s ../../../../../../{outside} /up", root=root).status
         == 0
     )
-    mounts = [FileMount("/run/secrets/x", b"secret"), FileMount("/up/y", b"other")]
+    mounts: list[Mount] = [FileMount("/run/secrets/x", b"secret"), FileMount("/up/y", b"other")]
     result = debian.run(f"cat /run/secrets/x /up/y; ls {outside}", mounts, root=root)
     assert result.output == "secretothersecrets\ny\n"
     assert list(outside.iterdir()) == []

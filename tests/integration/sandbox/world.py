@@ -272,13 +272,8 @@ def interpreter(account: Account) -> list[str]:
 @contextmanager
 def world(mode: Mode, base_tar: Path, package: Path) -> Iterator[World]:
     """A world in which steps run in that mode; the mode is what a probe of that user chose, but for chroot."""
-    account_of = {
-        "root": root_account,
-        "chroot": root_account,
-        "subuid": lambda: temporary_account(subordinate_ids=True),
-        "single": lambda: temporary_account(subordinate_ids=False),
-    }
-    with account_of[mode]() as account:
+    as_root = mode in ("root", "chroot")
+    with root_account() if as_root else temporary_account(subordinate_ids=mode == "subuid") as account:
         start = interpreter(account)
         storage = account.home / "probe"
         storage.mkdir()
