@@ -116,6 +116,7 @@ class Fetching:
             variables=services.environment.variables,
             ssh=self._ssh,
             ca_files=services.hosts.ca_files,
+            get=services.web.get,
             offline=services.options.offline,
             reporter=services.reporter,
             cancelled=services.cancelled,

@@ -1,12 +1,11 @@
 """Git repositories as directories: what a reference means, and its files, checked out once and kept in the store.
 
 A checkout is kept under what it holds (commit, `.git` or not, submodules or not), so the next build of the same commit
-runs no git. Which secrets count is BuildKit's: `GIT_AUTH_HEADER` and `GIT_AUTH_TOKEN`, each also with `.HOST`.
+runs no git.
 """
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 import os
@@ -15,18 +14,19 @@ import ssl
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from pyoci.errors import BuildError
 from pyoci.fetch.download_record import FOLDER
+from pyoci.fetch.git_access import Access, access_to, without_credentials
 from pyoci.fetch.git_checkout import check_out, subdirectory_of
 from pyoci.fetch.git_command import Git, find_git
 from pyoci.fetch.git_reference import is_commit
 from pyoci.fetch.git_repository import Repository, Resolved, lookup, verify_checksum
-from pyoci.fetch.protocols import FetchStore, Secret, Ssh
-from pyoci.fetch.url import Url, parse_url, redacted
+from pyoci.fetch.protocols import FetchStore, Get, Secret, Ssh
+from pyoci.fetch.url import redacted
 from pyoci.progress import Reporter
 
 __all__ = ["Checkout", "GitFetcher", "GitSource"]
@@ -64,18 +64,6 @@ class Checkout:
     """Seconds since 1970."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Access:
-    """A remote without what must not be shown, and how to get in."""
-
-    remote: str
-    shown: str
-    protocols: str
-    config: tuple[tuple[str, str], ...] = field(default=(), repr=False)
-    secrets: tuple[str, ...] = field(default=(), repr=False)
-    ssh: Ssh | None = None
-
-
 class GitFetcher:
     """Checkouts for one command. May be used from several threads; processes that share the store take turns."""
 
@@ -87,21 +75,26 @@ class GitFetcher:
         variables: Mapping[str, str],
         ssh: Callable[[], Ssh | None] = lambda: None,
         ca_files: Sequence[Path] = (),
+        get: Get | None = None,
         offline: bool = False,
         reporter: Reporter | None = None,
         cancelled: threading.Event | None = None,
     ) -> None:
-        """`variables` are the user's environment: PATH and proxies are taken from it; `ssh` gives an agent or key."""
+        """`variables` are the user's environment: PATH and proxies are taken from it. `ssh` gives an agent or a key, `get`
+        finds out where a repository is now, if credentials would go there.
+        """
         self._store = store
         self._secret = secret
         self._variables = variables
         self._ssh = ssh
         self._ca_files = tuple(ca_files)
+        self._get = None if offline else get
         self._offline = offline
         self._reporter = reporter or Reporter()
         self._cancelled = cancelled or threading.Event()
         self._lock = threading.Lock()
         self._locks: dict[str, threading.Lock] = {}
+        self._accesses: dict[str, Access] = {}
         self._resolved: dict[tuple[str, str], Resolved] = {}
 
     def resolve(self, source: GitSource) -> Resolved:
@@ -126,7 +119,7 @@ class GitFetcher:
 
     def _checkout_key(self, source: GitSource, resolved: Resolved) -> list[str | bool]:
         key: list[str | bool] = [resolved.commit, source.submodules, source.keeps_git]
-        return [*key, resolved.object, resolved.name, _access_free(source.remote)] if source.keeps_git else key
+        return [*key, resolved.object, resolved.name, without_credentials(source.remote)] if source.keeps_git else key
 
     def checkout(self, source: GitSource, resolved: Resolved) -> Checkout:
         """The files, checked out now or before.
@@ -159,7 +152,7 @@ class GitFetcher:
             return known
 
     def _ask(self, source: GitSource) -> Resolved:
-        clean = _access_free(source.remote)
+        clean = without_credentials(source.remote)
         name = "git-" + hashlib.sha256(json.dumps([clean, source.reference]).encode()).hexdigest()
         if self._offline:
             raw = self._store.read_file(FOLDER, name)
@@ -167,7 +160,7 @@ class GitFetcher:
                 raise self._is_offline(redacted(source.remote))
             return Resolved(*json.loads(raw))
         access = self._access(source.remote)
-        resolved = lookup(self._git(access), access.remote, source.reference, access.protocols, shown=access.shown)
+        resolved = lookup(self._git(access), access.remote, source.reference, access.protocol, shown=access.shown)
         (self._store.root / FOLDER).mkdir(exist_ok=True)
         self._store.write_file(FOLDER, name, json.dumps([resolved.name, resolved.object, resolved.commit]).encode())
         self._reporter.message(f"{access.shown}: {resolved.name} is commit {resolved.commit}")
@@ -192,7 +185,7 @@ class GitFetcher:
                 bare,
                 self._store.temporary_path("git"),
                 access.remote,
-                access.protocols,
+                access.protocol,
                 sha256=len(resolved.object) == 64,
                 shown=access.shown,
             )
@@ -218,7 +211,14 @@ class GitFetcher:
             finally:
                 shutil.rmtree(scratch, ignore_errors=True)
 
-    def _git(self, access: _Access) -> Git:
+    def _access(self, remote: str) -> Access:
+        with self._guarded(f"access {remote}"):
+            known = self._accesses.get(remote)
+            if known is None:
+                known = self._accesses[remote] = access_to(remote, self._secret, self._ssh, self._get)
+            return known
+
+    def _git(self, access: Access) -> Git:
         return Git(
             find_git(self._variables),
             self._variables,
@@ -246,36 +246,6 @@ class GitFetcher:
         self._store.write_file(FOLDER, name, data)
         return self._store.root / FOLDER / name
 
-    def _access(self, remote: str) -> _Access:
-        url = _http_url(remote)
-        if url is None:
-            protocol = "git" if remote.lower().startswith("git://") else "ssh"
-            ssh = self._ssh() if protocol == "ssh" else None
-            if protocol == "ssh" and ssh is None:
-                raise BuildError(
-                    f'cannot fetch {redacted(remote)}: no SSH key "default" forwarded from the client',
-                    hint="give an agent or a key: --ssh default, or use the https address",
-                )
-            return _Access(remote, redacted(remote), protocol, ssh=ssh)
-        clean = url.without_credentials
-        header, secrets = self._authorization(url)
-        config = ((f"http.{_scope(clean)}.extraHeader", f"Authorization: {header}"),) if header else ()
-        return _Access(clean, redacted(remote), url.scheme, config, secrets)
-
-    def _authorization(self, url: Url) -> tuple[str, tuple[str, ...]]:
-        """The value of the header, and what of it must not be shown."""
-        if url.user is not None:
-            return _basic(url.user, url.password or "")
-        for suffix in (f".{url.host}", ""):
-            header = self._secret(f"GIT_AUTH_HEADER{suffix}")
-            if header is not None:
-                value = _one_line(header, f"GIT_AUTH_HEADER{suffix}")
-                return value, (value, value.rpartition(" ")[2])
-            token = self._secret(f"GIT_AUTH_TOKEN{suffix}")
-            if token is not None:
-                return _basic("x-access-token", _one_line(token, f"GIT_AUTH_TOKEN{suffix}"))
-        return "", ()
-
 
 def _by_commit(source: GitSource) -> Resolved:
     if not source.checksum:
@@ -286,37 +256,3 @@ def _by_commit(source: GitSource) -> Resolved:
     if name and not name.startswith("refs/"):
         name = f"refs/heads/{name}"
     return Resolved(name, source.checksum, source.checksum, by_id=True)
-
-
-def _http_url(remote: str) -> Url | None:
-    try:
-        url = parse_url(remote)
-    except ValueError:
-        return None
-    return url if url.scheme in ("http", "https") else None
-
-
-def _access_free(remote: str) -> str:
-    """The remote without credentials."""
-    url = _http_url(remote)
-    return url.without_credentials if url else remote
-
-
-def _scope(remote: str) -> str:
-    """What the header is sent to: this repository alone, but everything of github.com, as actions/checkout has it."""
-    for prefix in ("https://github.com/", "https://www.github.com/"):
-        if remote.startswith(prefix):
-            return prefix
-    return remote
-
-
-def _basic(user: str, password: str) -> tuple[str, tuple[str, ...]]:
-    encoded = base64.b64encode(f"{user}:{password}".encode("utf-8", "surrogateescape")).decode("ascii")
-    return f"Basic {encoded}", tuple(secret for secret in (encoded, password) if secret)
-
-
-def _one_line(secret: bytes, name: str) -> str:
-    value = secret.decode("utf-8", "surrogateescape").strip()
-    if not value.isprintable():
-        raise BuildError(f'secret "{name}" has a line break or control character inside')
-    return value

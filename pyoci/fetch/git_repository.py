@@ -82,11 +82,9 @@ def lookup(git: Git, remote: str, reference: str, protocols: str, *, shown: str)
     head = "refs/heads/" + reference.removeprefix("refs/heads/")
     tag = "refs/tags/" + reference.removeprefix("refs/tags/")
     other = "refs/" + reference.removeprefix("refs/")
-    for name in (other, head):
-        if name in found and name != tag:
-            return _checked(Resolved(name, found[name], found[name]))
-    if tag in found:
-        return _checked(Resolved(tag, found[tag], found.get(tag + "^{}", found[tag])))
+    for name in (other, head, tag):
+        if name in found:
+            return _checked(Resolved(name, found[name], found.get(name + "^{}", found[name])))
     raise BuildError(
         f'repository does not contain ref {reference}, output: "{output}"',
         hint="give a branch, a tag or a whole commit ID",

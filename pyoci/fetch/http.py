@@ -12,7 +12,6 @@ import hashlib
 import threading
 from dataclasses import dataclass
 from typing import BinaryIO, NoReturn, cast
-from urllib.parse import urljoin
 
 from pyoci.digest import Digest
 from pyoci.errors import BuildError, Cancelled, DigestMismatch, LayerError
@@ -20,6 +19,7 @@ from pyoci.fetch.body import AnswerBody
 from pyoci.fetch.download_record import DownloadRecord, http_time, load_record, save_record
 from pyoci.fetch.one_file import OneFile
 from pyoci.fetch.protocols import Answer, ExchangeFailed, FetchStore, Get, Secret
+from pyoci.fetch.redirects import follow
 from pyoci.fetch.url import Url, parse_url, public
 from pyoci.image.descriptor import Descriptor
 from pyoci.layer.compression import open_decompressed
@@ -28,8 +28,6 @@ from pyoci.progress import Reporter
 
 __all__ = ["Download", "HttpFetcher", "HttpSettings"]
 
-_REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_REDIRECT_LIMIT = 10
 _RETRY_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 _CHUNK = 1 << 20
 _MEDIA_TYPE = "application/octet-stream"
@@ -148,7 +146,8 @@ class HttpFetcher:
             self._cancelled.wait(self._settings.backoff_seconds * 2.0 ** (failed - 1))
 
     def _attempt(self, url: Url, record: DownloadRecord | None, checksum: Digest | None, limit: int) -> Download:
-        answer = self._follow(url, record)
+        conditions = record.conditions() if record else {}
+        answer, _, _ = follow(self._get, url, conditions, self._authorization(url))
         if record is not None and (answer.status == 304 or (answer.status == 200 and _same(answer, record))):
             answer.close()
             return _of(record)
@@ -161,23 +160,6 @@ class HttpFetcher:
             return self._save(url, answer, checksum, limit)
         finally:
             answer.close()
-
-    def _follow(self, url: Url, record: DownloadRecord | None) -> Answer:
-        """The answer at the end of all redirects."""
-        conditions = record.conditions() if record else {}
-        authorization = self._authorization(url)
-        first = here = url
-        for _ in range(_REDIRECT_LIMIT + 1):
-            if (here.scheme, here.host) != (first.scheme, first.host):
-                authorization = ""  # for good: the way back would be led by a stranger
-            headers = {**conditions, **({"Authorization": authorization} if authorization else {})}
-            answer = self._get(here.without_credentials, headers)
-            location = answer.header("Location")
-            if answer.status not in _REDIRECTS or not location:
-                return answer
-            answer.finish()
-            here = _target(first, here, location)
-        raise BuildError(f"cannot fetch {public(url.without_credentials)}: more than {_REDIRECT_LIMIT} redirects")
 
     def _authorization(self, url: Url) -> str:
         """The value of the header; empty for none. A token wins over a header, a secret over the URL's user."""
@@ -251,26 +233,6 @@ def _header_value(secret: bytes, name: str) -> str:
     if not value.isprintable():
         raise BuildError(f'secret "{name}" has a line break or control character inside')
     return value
-
-
-def _target(first: Url, here: Url, location: str) -> Url:
-    """Where a redirect leads.
-
-    Raises:
-        BuildError: out of TLS, or to what is no HTTP URL.
-    """
-    problem = ""
-    try:
-        target = parse_url(urljoin(here.without_credentials, location))
-    except ValueError:
-        target, problem = here, "to what is not a URL"
-    if not problem and (target.scheme not in ("http", "https") or not target.host or target.user is not None):
-        problem = f"to {public(target.without_credentials)}, which is not an address to ask"
-    if not problem and here.scheme == "https" and target.scheme == "http":
-        problem = f"to {public(target.without_credentials)}, which would leave TLS"
-    if problem:
-        raise BuildError(f"cannot fetch {public(first.without_credentials)}: {here.host} redirects {problem}")
-    return target
 
 
 def _refuse(url: Url, status: int) -> NoReturn:
