@@ -80,8 +80,8 @@ class GitFetcher:
         reporter: Reporter | None = None,
         cancelled: threading.Event | None = None,
     ) -> None:
-        """`variables` are the user's environment: PATH and proxies are taken from it. `ssh` gives an agent or a key, `get`
-        finds out where a repository is now, if credentials would go there.
+        """`variables` are the user's environment: PATH and proxies are taken from it. `ssh` gives an agent or a key;
+        `get` finds out where a repository is now, if credentials would go there.
         """
         self._store = store
         self._secret = secret

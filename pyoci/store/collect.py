@@ -67,6 +67,13 @@ def _mark_records(store: Store, marked: _Marked) -> None:
                 marked.diff_ids.add(digest_hex(parse_digest(value["diff_id"])))
 
 
+def _mark_downloads(store: Store, marked: _Marked) -> None:
+    """What URLs gave, as long as it is remembered."""
+    for path in (store.root / "fetched").glob("http-*"):
+        with suppress(ValueError, KeyError, TypeError, OSError, PyociError):
+            marked.blobs.add(parse_digest(json.loads(path.read_bytes())["digest"]))
+
+
 def _tagged(store: Store) -> _Marked:
     marked = _Marked()
     for _, root in store.tags.all():
@@ -125,11 +132,13 @@ def prune(store: Store, remove_trees: Callable[[Sequence[Path]], None], *, every
     names: list[str] = []
     doomed: list[Path] = []
     if everything:
-        for folder in ("records", "mounts"):
-            doomed.extend((store.root / folder).iterdir())
+        for folder in ("records", "mounts", "fetched", "git/checkouts", "git/repositories"):
+            with suppress(FileNotFoundError):
+                doomed.extend((store.root / folder).iterdir())
         doomed.extend(p for p in (store.root / "indexes").iterdir() if p.name.startswith("context-"))
     else:
         _mark_records(store, marked)
+        _mark_downloads(store, marked)
     doomed.extend(_unneeded(store, marked))
     trees = [path for path in doomed if path.is_dir() and not path.is_symlink()]
     size = sum(_tree_size(tree) for tree in trees)

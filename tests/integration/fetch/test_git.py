@@ -558,7 +558,7 @@ def test_over_ssh(tmp_path: Path, server: GitServer, app: SourceRepository) -> N
     variables = {"PATH": f"{programs}:{os.environ['PATH']}"}
     ssh = Ssh(agent=tmp_path / "agent", known_hosts=(tmp_path / "own hosts", tmp_path / "known_hosts"))
     with Store(tmp_path / "store") as store:
-        fetcher = GitFetcher(store, {}.get, variables=variables, ssh=lambda: ssh)
+        fetcher = GitFetcher(store, lambda name: None, variables=variables, ssh=lambda: ssh)
         source = GitSource("git@example.com:app.git", "v1")
         assert listing(checked_out(fetcher, source).directory) == FIRST
     agent, *words = (tmp_path / "asked").read_text().splitlines()
