@@ -21,7 +21,10 @@ from pyoci.store.tags import Tags
 __all__ = ["BlobWriter", "Store"]
 
 _CHUNK = 1 << 20
-_FOLDERS = ("blobs/sha256", "blobs/sha512", "records", "indexes", "origins", "unpacked", "snapshots", "mounts", "fetched", "git", "tmp")
+_FOLDERS = (
+    *("blobs/sha256", "blobs/sha512", "records", "indexes", "origins", "unpacked", "snapshots", "mounts"),
+    *("fetched", "git", "tmp"),
+)
 _LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
 
 

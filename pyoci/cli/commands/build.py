@@ -20,7 +20,7 @@ __all__ = ["add_arguments", "run"]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of docker build, as far as they are there."""
     add = parser.add_argument
-    add("context", metavar="CONTEXT", help="what the Dockerfile copies: directory, tar, URL, git repository, or - for stdin")
+    add("context", metavar="CONTEXT", help="what is copied: directory, tar, URL, git repository, or - for stdin")
     add("-t", "--tag", action="append", default=[], metavar="NAME[:TAG]", help="name of the image; may be repeated")
     add("-f", "--file", default="", metavar="FILE", help="Dockerfile: path in CONTEXT, URL, or - (default: Dockerfile)")
     add("--target", default="", metavar="STAGE", help="stage to build (default: the last one)")
@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME[=VALUE]",
         help="value of an ARG, else from the environment",
     )
-    add("--build-context", action="append", default=[], metavar="NAME=SOURCE", help="directory, image, tar, URL under a name")
+    add("--build-context", action="append", default=[], metavar="NAME=SOURCE", help="directory, image, URL, … by name")
     add(
         "--platform",
         action="append",
