@@ -106,7 +106,7 @@ def _shell_missing(command: Command, word: str, script: str) -> Finding:
     line = script.strip().partition("\n")[0]
     shown = line if len(line) <= 60 else line[:57] + "…"
     example = first_command(script)
-    form = ", ".join(f'"{part}"' for part in line.split()) if example and not set(line) & set("$\"'\\*?<>&") else '"…"'
+    form = ", ".join(f'"{part}"' for part in line.split()) if example and not set(line) & set("$\"'\\*?<>&|;") else '"…"'
     return finding(
         "ShellMissing",
         f'the {command.name} "{shown}" is in shell form, and there is no {word} in the image',

@@ -13,7 +13,7 @@ _SHELLS = frozenset({"sh", "ash", "bash", "dash", "ksh", "mksh", "zsh"})
 _COMMAND_FLAG = re.compile(r"-[euxv]*c")
 _WORD = re.compile(r"(?:exec\s+)?([A-Za-z0-9_./+-]+)(?=\s|$)")
 _FAILURE_ONLY = re.compile(r"\|\|\s*(?:exit\s+[1-9]\d*|false)\s*$")
-_SEPARATORS = re.compile(r"[|;\n`]|(?<![0-9><])&(?!&)")
+_SEPARATORS = re.compile(r"[|;\n`]|(?<![&0-9><])&(?!&)")
 _EXEC = re.compile(r"(?:^|[;&|\n({]|then|do|else)\s*exec\s")
 # fmt: off
 BUILTINS = frozenset({
