@@ -197,7 +197,7 @@ class _Unpacking:
 
     def _put_link(self, entry: Entry) -> None:
         target = LayerPath(entry.link)
-        if target == entry.path or target.startswith(f"{entry.path}/"):
+        if target == entry.path or target.startswith(f"{entry.path}/") or entry.path.startswith(f"{target}/"):
             raise LayerError(f'the hard link "{entry.path}" replaces its own target "{target}"')
         if not target:
             raise LayerError(f'the hard link "{entry.path}" points to the root')
@@ -208,7 +208,8 @@ class _Unpacking:
         try:
             target_name = target.rpartition("/")[2]
             found = os.lstat(target_name, dir_fd=source)
-            if stat.S_ISDIR(found.st_mode) or (not self._merge and _is_whiteout(found)):
+            foreign = target not in self._touched if self._merge else _is_whiteout(found)
+            if stat.S_ISDIR(found.st_mode) or foreign:
                 raise _dangling(entry)
             parent, name = self._parent(entry.path)
             for attempt in (1, 2):

@@ -79,19 +79,21 @@ class ChangeBuilder(Generic[T]):
         node = self._link_target(entry) if entry.type == "hardlink" else None
         if path in self._below:
             self._discard_below(path)
-            if entry.link.startswith(f"{path}/"):
+            if entry.type == "hardlink" and entry.link.startswith(f"{path}/"):
                 raise LayerError(f'the hard link "{path}" replaces the directory that holds its target "{entry.link}"')
         self._enter(path)
         self._nodes[path] = node or _Node(entry, payload)
 
-    def _link_target(self, entry: Entry) -> _Node[T] | None:
-        """What the link names in this layer; None when that can only be in a layer below."""
+    def _link_target(self, entry: Entry) -> _Node[T]:
+        """What the link names, which must be in the layer already (image-spec layer.md#hardlinks)."""
         target = entry.link
         node = self._nodes.get(target)
-        if target == entry.path:
-            raise LayerError(f'the hard link "{entry.path}" points to itself')
+        if target == entry.path or entry.path.startswith(f"{target}/"):
+            raise LayerError(f'the hard link "{entry.path}" replaces its own target "{target}"')
         if target in self._below or (node is not None and node.entry.type == "dir"):
             raise LayerError(f'the hard link "{entry.path}" points to the directory "{target}"')
+        if node is None:
+            raise LayerError(f'the hard link "{entry.path}" points to "{target}", which is no file of its layer')
         return node
 
     def _enter(self, path: LayerPath) -> None:
@@ -227,10 +229,9 @@ def _is_normal(changes: tuple[Change, ...], keys: list[str]) -> bool:
             found = bisect_left(keys, below)
             if found < len(keys) and (keys[found] == below or keys[found].startswith(below + "\0")):
                 return False
-    # A target outside the layer is left alone; one inside must be a file that comes before the link.
-    return not any(
-        tree_key(LayerPath(link.link)) >= tree_key(link.path) for link in links if link.link in files
-    ) and not ({link.path for link in links} & {link.link for link in links})
+    return all(link.link in files and tree_key(LayerPath(link.link)) < tree_key(link.path) for link in links) and not (
+        {link.path for link in links} & {link.link for link in links}
+    )
 
 
 def _links_last(changes: tuple[Change, ...]) -> Iterator[Change]:

@@ -127,7 +127,7 @@ def parse_time(value: bytes, key: str) -> int:
         ValueError: not a decimal number.
     """
     whole, dot, fraction = value.removeprefix(b"-").partition(b".")
-    if not whole.isdigit() or len(whole) > 18 or (dot and fraction and not fraction.isdigit()):
+    if not whole.isdigit() or len(whole) > 19 or int(whole) >= _INT64 or (dot and fraction and not fraction.isdigit()):
         raise ValueError(f"the pax record {key}={value[:40]!r} is not a time")
     seconds = int(whole)
     if value[:1] == b"-":

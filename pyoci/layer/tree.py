@@ -52,7 +52,6 @@ class Tree:
         self._levels = tuple(Level(layer) for layer in layers)
         self._cache: dict[str, _Found | None] = {}
         self._shared: set[tuple[int, str]] | None = None
-        self._below: dict[int, Tree] = {}
 
     def with_changes(self, changes: ChangeSet) -> Tree:
         """The same tree with one more layer on top. Cheap: the layers below are shared."""
@@ -277,38 +276,15 @@ class Tree:
         return _Found(entry, described, path, tuple(contributing))
 
     def _resolved(self, number: int, entry: Entry) -> _Found:
-        """An entry that is no directory, a hard link as what it points to in its own layer or those below."""
-        path, level = entry.path, number
-        for _ in range(LINK_LIMIT):
-            if entry.type != "hardlink":
-                shown = entry if entry.path == path else replace(entry, path=path)
-                return _Found(shown, level, entry.path, ())
-            target = LayerPath(entry.link)
-            if self._levels[level].code(target) not in ("", "d", REMOVED):
-                entry = self._levels[level].entry(target)
-                continue
-            below = self._layers_below(level)._at(target)
-            if below is None or below.entry.type == "dir":
-                raise LayerError(f'the hard link "{path}" points to "{entry.link}", which is no file here or below')
-            level, entry = below.level, self._levels[below.level].entry(below.holder)
-        raise LayerError(f'the hard link "{path}" leads in a circle')
-
-    def _layers_below(self, level: int) -> Tree:
-        tree = self._below.get(level)
-        if tree is None:
-            tree = self._below[level] = Tree._of(self._levels[:level])
-        return tree
+        """An entry that is no directory, a hard link as what it points to."""
+        if entry.type != "hardlink":
+            return _Found(entry, number, entry.path, ())
+        target = self._levels[number].entry(LayerPath(entry.link))
+        return _Found(replace(target, path=entry.path), number, target.path, ())
 
     def _linked(self) -> set[tuple[int, str]]:
         """Layer and path of everything that hard links point to."""
-        linked: set[tuple[int, str]] = set()
-        for number, level in enumerate(self._levels):
-            for target in level.linked:
-                if level.code(target) not in ("", "d", REMOVED):
-                    linked.add((number, target))
-                elif below := self._layers_below(number)._at(LayerPath(target)):
-                    linked.add((below.level, below.holder))
-        return linked
+        return {(number, target) for number, level in enumerate(self._levels) for target in level.linked}
 
     def _children(self, directory: _Found) -> Iterator[_Found]:
         """What is in a directory, sorted by name."""

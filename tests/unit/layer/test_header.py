@@ -86,7 +86,7 @@ def test_times(value: bytes, seconds: int) -> None:
     assert parse_time(value, "mtime") == seconds
 
 
-@pytest.mark.parametrize("value", [b"", b"-", b".5", b"1e3", b"1.2.3", b" 1", b"1" * 19, b"--1"])
+@pytest.mark.parametrize("value", [b"", b"-", b".5", b"1e3", b"1.2.3", b" 1", b"9223372036854775808", b"--1"])
 def test_what_is_no_time(value: bytes) -> None:
     with pytest.raises(ValueError, match="is not a time"):
         parse_time(value, "mtime")
