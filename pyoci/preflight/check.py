@@ -19,6 +19,7 @@ from pyoci.preflight.subject import Subject, finding
 
 __all__ = ["check_image"]
 
+
 def check_image(
     config: ContainerConfig,
     platform: Platform,

@@ -105,8 +105,8 @@ def _not_in_path(
 def _shell_missing(command: Command, word: str, script: str) -> Finding:
     line = script.strip().partition("\n")[0]
     shown = line if len(line) <= 60 else line[:57] + "…"
-    example = first_command(script)
-    form = ", ".join(f'"{part}"' for part in line.split()) if example and not set(line) & set("$\"'\\*?<>&|;") else '"…"'
+    is_plain = first_command(script) is not None and not set(line) & set("$\"'\\*?<>&|;")
+    form = ", ".join(f'"{part}"' for part in line.split()) if is_plain else '"…"'
     return finding(
         "ShellMissing",
         f'the {command.name} "{shown}" is in shell form, and there is no {word} in the image',

@@ -12,7 +12,9 @@ from pyoci.preflight.elf import PT_DYNAMIC, Elf, MalformedElf
 
 __all__ = ["Dynamic", "Symbols", "VersionNeed", "read_dynamic", "read_symbols"]
 
-_ENTRY_LIMIT = 65536
+_ENTRY_LIMIT = 8192
+_NAMES_LIMIT = 64 << 20
+"""Bytes of all symbol names of one file."""
 _SYMBOL_LIMIT = 200_000
 """Symbols of one file that are read; libraries with more are not asked for symbols."""
 
@@ -159,14 +161,18 @@ def read_symbols(elf: Elf) -> Symbols | None:
     strings = elf.fields.take(start, size)
     layout, step = ("IBBHQQ", 24) if elf.bits == 64 else ("IIIBBH", 16)
     undefined, defined = set(), set()
+    left = _NAMES_LIMIT
     for number in range(1, count):
         row = elf.fields.unpack(layout, table + step * number)
         info, section = (row[1], row[3]) if elf.bits == 64 else (row[3], row[5])
         binding = info >> 4
         end = strings.find(b"\0", row[0])
-        name = strings[row[0] : end].decode("utf-8", "surrogateescape") if end >= 0 else ""
-        if not name:
+        if end <= row[0]:
             continue
+        left -= end - row[0]
+        if left < 0:
+            return None
+        name = strings[row[0] : end].decode("utf-8", "surrogateescape")
         if section:
             defined.add(name)
         elif binding == 1:

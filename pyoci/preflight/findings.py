@@ -14,7 +14,17 @@ from typing import Literal
 from pyoci.errors import UsageError
 from pyoci.location import Location
 
-__all__ = ["RULES", "Audience", "Finding", "Rule", "Severity", "decode_findings", "encode_findings", "known_rules", "located_at"]
+__all__ = [
+    "RULES",
+    "Audience",
+    "Finding",
+    "Rule",
+    "Severity",
+    "decode_findings",
+    "encode_findings",
+    "known_rules",
+    "located_at",
+]
 
 Severity = Literal["error", "warning", "note"]
 """An error: the image cannot do what it is configured to. A warning: it will fail when it does something that it is

@@ -90,5 +90,10 @@ def finding(
     causes: Iterable[str] = (),
     severity: Severity | None = None,
 ) -> Finding:
-    """A finding with the severity of its rule, unless another is given."""
-    return Finding(rule, severity or RULES[rule].severity, path, message, hint, tuple(causes))
+    """A finding with the severity of its rule, unless another is given; what it quotes is made harmless to print."""
+    return Finding(rule, severity or RULES[rule].severity, path, _visible(message), _visible(hint), tuple(causes))
+
+
+def _visible(text: str) -> str:
+    """The text on one line, with signs that a terminal would act on spelt out."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
