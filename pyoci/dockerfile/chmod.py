@@ -25,14 +25,14 @@ _WHO = {"a": _ALL, "u": 0o4700, "g": 0o2070, "o": _OTHERS}
 _PLAIN = {"r": 0o444, "w": 0o222, "x": _ANY_EXECUTE}
 _SHIFTS = {"u": 6, "g": 3, "o": 0}
 
-Operator = Literal["+", "-", "X"]
+_Operator = Literal["+", "-", "X"]
 
 
 @dataclass(frozen=True, slots=True)
 class _Bits:
     """Sets (`+`) or clears (`-`) bits; `X` sets them where the file was executable or is a directory."""
 
-    operator: Operator
+    operator: _Operator
     bits: int
 
 

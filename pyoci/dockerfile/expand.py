@@ -22,6 +22,7 @@ __all__ = [
     "Expansion",
     "ExpansionError",
     "Lookup",
+    "OnMissing",
     "expand",
     "expand_heredoc",
     "expand_instruction",

@@ -28,11 +28,11 @@ __all__ = [
     "mount_of",
 ]
 
-MountType = Literal["bind", "cache", "tmpfs", "secret", "ssh"]
-Sharing = Literal["shared", "private", "locked"]
+_MountType = Literal["bind", "cache", "tmpfs", "secret", "ssh"]
+_Sharing = Literal["shared", "private", "locked"]
 
-_TYPES: tuple[MountType, ...] = ("bind", "cache", "tmpfs", "secret", "ssh")
-_SHARING: tuple[Sharing, ...] = ("shared", "private", "locked")
+_TYPES: tuple[_MountType, ...] = ("bind", "cache", "tmpfs", "secret", "ssh")
+_SHARING: tuple[_Sharing, ...] = ("shared", "private", "locked")
 _SAME_KEY = {
     "src": "source",
     "dst": "target",
@@ -82,7 +82,7 @@ class CacheMount:
     target: str
     id: str
     """The cleaned target where no `id` is given."""
-    sharing: Sharing = "shared"
+    sharing: _Sharing = "shared"
     from_: str | None = None
     """What an empty cache starts with."""
     source: str = ""
@@ -149,13 +149,13 @@ class _Reader:
     """Takes options one by one: a later `type` decides over what was written before it, as in BuildKit."""
 
     def __init__(self) -> None:
-        self._type: MountType = "bind"
+        self._type: _MountType = "bind"
         self._texts: dict[str, str] = {}
         self._numbers: dict[str, int] = {}
         self._places: dict[str, Location] = {}
         self._read_only: bool | None = None
         self._required = False
-        self._sharing: Sharing | None = None
+        self._sharing: _Sharing | None = None
 
     def take(self, option: MountOption) -> None:
         key = _SAME_KEY.get(option.key, option.key)
@@ -249,7 +249,7 @@ class _Reader:
             gid=number("gid", 0),
         )
 
-    def _only_for(self, option: MountOption, *types: MountType) -> None:
+    def _only_for(self, option: MountOption, *types: _MountType) -> None:
         if self._type not in types:
             self._fail(
                 f"{option.key} is not for {self._type} mounts",

@@ -24,7 +24,14 @@ from pyoci.dockerfile.suggest import nearest
 from pyoci.dockerfile.words import BLANKS, Token, Word, quoted_words, split_first_blank, trimmed, word_at
 from pyoci.errors import DockerfileError
 
-__all__ = ["KEYWORDS", "judged", "parse_instruction", "unknown_instruction"]
+__all__ = [
+    "KEYWORDS",
+    "description_of",
+    "judged",
+    "parse_instruction",
+    "trigger_request",
+    "unknown_instruction",
+]
 
 _NEEDS_EXPANSION = re.compile(r"""[$'"\\`]""")
 T = TypeVar("T")

@@ -9,8 +9,8 @@ from typing import Literal
 
 __all__ = ["PortRange", "parse_port", "port_names"]
 
-Protocol = Literal["tcp", "udp", "sctp"]
-_PROTOCOLS: tuple[Protocol, ...] = ("tcp", "udp", "sctp")
+_Protocol = Literal["tcp", "udp", "sctp"]
+_PROTOCOLS: tuple[_Protocol, ...] = ("tcp", "udp", "sctp")
 _NUMBER = re.compile(r"\+?[0-9]{1,18}")
 
 
@@ -20,7 +20,7 @@ class PortRange:
 
     first: int
     last: int
-    protocol: Protocol
+    protocol: _Protocol
     odd_casing: bool = False
     """The protocol was not written in lower case."""
     has_host_part: bool = False

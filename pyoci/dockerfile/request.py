@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, replace
-from typing import Literal, NoReturn, TypedDict
+from typing import NoReturn, TypedDict
 
 from pyoci.dockerfile.checks import NO_CHECK_OPTIONS, CheckOptions, parse_check_options
 from pyoci.dockerfile.heredoc import Heredoc
@@ -15,11 +15,6 @@ from pyoci.errors import DockerfileError
 from pyoci.location import Location
 
 __all__ = ["Request", "WrittenFields", "read_request"]
-
-Keyword = Literal[
-    "ADD", "ARG", "CMD", "COPY", "ENTRYPOINT", "ENV", "EXPOSE", "FROM", "HEALTHCHECK", "LABEL", "MAINTAINER", "ONBUILD",
-    "RUN", "SHELL", "STOPSIGNAL", "USER", "VOLUME", "WORKDIR",
-]  # fmt: skip
 
 _JSON_FORM = frozenset({"ADD", "COPY", "CMD", "ENTRYPOINT", "RUN", "SHELL", "VOLUME"})
 _CHECK = re.compile(r"[cC][hH][eE][cC][kK][\t\f\r ]*=[\t\f\r ]*([^ ]+)")
