@@ -51,9 +51,12 @@ def prepare(
         fcntl.ioctl(stdio[0], _TIOCSCTTY, 0)
     _connect(stdio, give=request["uid"] if request["stdio"] != "attached" else -1)
     kernel.reset_signals()
-    with Attempt("cannot set the limits of the process", "the builder's own limits are the most that it can give"):
-        for which, soft, hard in request["limits"]["ulimits"]:
+    for which, soft, hard in request["limits"]["ulimits"]:
+        try:
             resource.setrlimit(which, (soft, hard))
+        except (OSError, ValueError) as error:  # ValueError for what the kernel calls EPERM
+            hint = "the builder's own limits are the most that it can give"
+            raise Failure("cannot set the limits of the process", hint) from error
     with Attempt("cannot leave the session keyring"):
         kernel.forget_session_keyring()
     try:

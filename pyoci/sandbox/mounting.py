@@ -13,6 +13,7 @@ from pyoci.sandbox import kernel
 from pyoci.sandbox.failure import Failure, reason_of
 
 __all__ = [
+    "MAXIMUM_LOWERS",
     "MS_BIND",
     "MS_NODEV",
     "MS_NOEXEC",
@@ -61,7 +62,8 @@ _MOVE_MOUNT_T_EMPTY_PATH = 0x40
 _ENOSYS = 38
 _EPERM = 1
 _EINVAL = 22
-_MAXIMUM_LOWERS = 500
+MAXIMUM_LOWERS = 500
+"""Of one overlay (kernel: fs/overlayfs, OVL_MAX_STACK)."""
 
 
 def mount(source: str | None, target: str, kind: str | None, flags: int, data: str = "") -> None:
@@ -190,9 +192,9 @@ def mount_overlay(
     Raises:
         Failure: with the kernel's own words where it gave some.
     """
-    if len(lowers) > _MAXIMUM_LOWERS:
+    if len(lowers) > MAXIMUM_LOWERS:
         raise Failure(
-            f"a root file system of {len(lowers)} directories; the kernel stacks at most {_MAXIMUM_LOWERS}",
+            f"a root file system of more than {2 * MAXIMUM_LOWERS - 1} layers",
             "flatten the base image, or join RUN instructions",
         )
     try:

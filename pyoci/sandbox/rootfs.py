@@ -130,9 +130,21 @@ class Stage:
             return
         if stub:
             lowers = open_directories([stub]) + lowers
+        lowers = self.fold(lowers)
         mounting.mount_overlay(lowers, self._upper, self._work, self.path, user=self.user, attributes=self.attributes)
         for descriptor in lowers:
             os.close(descriptor)
+
+    def fold(self, lowers: list[int]) -> list[int]:
+        """At most as many directories as the kernel stacks: those at the bottom become one stack of their own."""
+        if len(lowers) <= mounting.MAXIMUM_LOWERS:
+            return lowers
+        keep = mounting.MAXIMUM_LOWERS - 1
+        path = self.fresh_directory()
+        mounting.mount_overlay(lowers[keep:], None, None, path, user=self.user, attributes=self.attributes)
+        for descriptor in lowers[keep:]:
+            os.close(descriptor)
+        return lowers[:keep] + open_directories([path])
 
     def _clear_marks(self) -> None:
         """Forgets that an earlier mount of these directories was volatile; the kernel would refuse to mount them
@@ -148,9 +160,12 @@ class Stage:
     def _make_stub(self, lowers: list[int], targets: Iterable[tuple[str, bool]]) -> str:
         """The path of a directory with the mount points that the root lacks; empty when it lacks none."""
         view = self.fresh_directory()
-        empty = open_directories([self.fresh_directory()])
-        # At least two directories make a stack that is only read.
-        mounting.mount_overlay([self._upper, *lowers, *empty], None, None, view, user=self.user)
+        seen = list(lowers)
+        if os.listdir(mounting.by_descriptor(self._upper)):
+            seen.insert(0, self._upper)
+        if len(seen) < 2:  # the kernel makes no stack of one
+            seen += open_directories([self.fresh_directory()])
+        mounting.mount_overlay(self.fold([os.dup(number) for number in seen]), None, None, view, user=self.user)
         (root,) = open_directories([view])
         stub = ""
         made: dict[str, os.stat_result] = {}
@@ -270,6 +285,7 @@ def stack(root: RootMessage, stage: Stage, *, access: str) -> str:
         upper, work = stage.throwaway_directories()
     if upper is None:
         lowers += open_directories([stage.fresh_directory()])
+    lowers = stage.fold(lowers)
     mounting.mount_overlay(lowers, upper, work, target, user=stage.user, attributes=stage.attributes)
     for descriptor in lowers:
         os.close(descriptor)

@@ -243,6 +243,8 @@ class Worker:
                 setsigmask=[],
             )
         except OSError as error:
+            control.close()
+            os.close(complaints)
             raise SandboxError(f'cannot start "{self._interpreter[0]}": {error.strerror}') from error
         finally:
             theirs.close()

@@ -6,14 +6,13 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from pyoci.errors import Cancelled
 from pyoci.sandbox.protocols import Mode
-from tests.integration.sandbox.world import PATH, World, copy_of
+from tests.integration.sandbox.world import PATH, World, copy_of, eventually
 
 pytestmark = [pytest.mark.needs_root, pytest.mark.needs_userns]
 
@@ -30,15 +29,6 @@ def running(*words: str) -> list[int]:
             except OSError:
                 continue
     return found
-
-
-def eventually(condition: Callable[[], bool], seconds: float) -> bool:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if condition():
-            return True
-        time.sleep(0.01)
-    return condition()
 
 
 @pytest.mark.parametrize(

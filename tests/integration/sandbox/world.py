@@ -7,6 +7,7 @@ import shutil
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -30,7 +31,7 @@ from pyoci.sandbox.protocols import (
 from pyoci.sandbox.worker import Worker
 from tests.integration.accounts import ROOT, SBIN, Account, python_for_everybody, root_account, temporary_account
 
-__all__ = ["PATH", "Changed", "Result", "World", "copy_of", "packages", "world"]
+__all__ = ["PATH", "Changed", "Result", "World", "copy_of", "eventually", "interpreter", "packages", "world"]
 
 PATH = f"PATH={SBIN}"
 OPERATIONS = (
@@ -232,6 +233,15 @@ def _table(path: Path | None) -> tuple[dict[int, tuple[int, int]], tuple[int, in
         else:
             owners[int(first)] = int(uid), int(gid)
     return owners, default
+
+
+def eventually(condition: Callable[[], bool], seconds: float) -> bool:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition():
+            return True
+        time.sleep(0.01)
+    return condition()
 
 
 @contextmanager
