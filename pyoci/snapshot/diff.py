@@ -97,6 +97,7 @@ class _Reading:
     def _read_directory(self, directory: _Directory) -> Iterator[_Directory]:
         with os.scandir(self._upper.open(directory.path)) as listing:
             names = sorted(entry.name for entry in listing)
+        present: set[str] = set()
         for name in names:
             self.path = path = join(directory.path, name)
             if len(path) > PATH_LIMIT // 4 and len(os.fsencode(path)) > PATH_LIMIT:
@@ -111,13 +112,13 @@ class _Reading:
             found = read_file(name, self._upper.open(directory.path), status)
             if found is None:
                 continue
+            present.add(name)
             gid = self._settle(path, name, self._upper.open(directory.path), found, before, directory)
             if found.type == "dir":
                 yield self._enter(path, found, gid, before, directory.hidden)
             elif status.st_nlink > 1:
                 self._names.setdefault((status.st_dev, status.st_ino), []).append(path)
-
-        self._remove_hidden(directory, names)
+        self._remove_hidden(directory, present)
 
     def _enter(
         self, path: LayerPath, found: FileOnDisk, gid: int, before: Before | None, hidden: tuple[int, ...]
@@ -128,12 +129,12 @@ class _Reading:
         below = self._below.child(hidden, path) if hidden else None
         return _Directory(path, found, gid, stack, below.stack if below is not None else ())
 
-    def _remove_hidden(self, directory: _Directory, names: list[str]) -> None:
+    def _remove_hidden(self, directory: _Directory, present: set[str]) -> None:
         """Says of everything that a directory made again hides that it is gone (image-spec layer.md: explicit whiteouts
         are to be preferred to opaque ones).
         """
         if directory.hidden:
-            for name in self._below.names(directory.hidden, directory.path) - set(names):
+            for name in self._below.names(directory.hidden, directory.path) - present:
                 path = join(directory.path, name)
                 if self._below.child(directory.hidden, path) is not None:
                     self._markers.append(Remove(path))

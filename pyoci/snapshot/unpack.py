@@ -127,7 +127,7 @@ def load_unpacked(target: Path) -> Unpacked:
         owners = {path: (uid, gid) for path, (uid, gid) in record["owners"].items()}
         skipped = tuple(Skipped(**item) for item in record["skipped"])
         applied = Applied(record["entries"], owners, skipped, record["opaque_root"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise LayerError(f"{target} holds no unpacked layer", hint="remove the directory") from error
     return Unpacked(target / _FILES, applied)
 
