@@ -136,7 +136,9 @@ class Fetching:
                 "invalid empty ssh agent socket: make sure SSH_AUTH_SOCK is set",
                 hint="start an ssh agent, or name a socket or key: --ssh default=PATH",
             )
-        known_hosts = (self._services.store.root / "git" / "known_hosts", environment.home / ".ssh" / "known_hosts")
+        own = self._services.store.root / "git"
+        own.mkdir(exist_ok=True)
+        known_hosts = (own / "known_hosts", environment.home / ".ssh" / "known_hosts")
         found = environment.path(path)
         if found.is_socket():
             return Ssh(agent=found, known_hosts=known_hosts)

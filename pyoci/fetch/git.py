@@ -10,7 +10,6 @@ import hashlib
 import json
 import os
 import shutil
-import ssl
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -234,6 +233,8 @@ class GitFetcher:
         """One file with the system's certificate authorities and the user's: git takes no second one."""
         if not self._ca_files:
             return None
+        import ssl
+
         system = [ssl.get_default_verify_paths().cafile or "", *_SYSTEM_BUNDLES]
         first = next((Path(name) for name in system if name and Path(name).is_file()), None)
         try:
