@@ -54,6 +54,10 @@ def edit_in_place(path: Path) -> None:
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
+def steps(*actions: Callable[[Path], object]) -> Callable[[Path], object]:
+    return lambda root: [action(root) for action in actions]
+
+
 CASES: list[tuple[str, Callable[[Path], object], list[str]]] = [
     ("nothing", lambda root: (root / "etc/passwd").read_text(), []),
     ("new file", lambda root: (root / "etc/new").write_text("x"), ["etc", "etc/new"]),
@@ -63,12 +67,14 @@ CASES: list[tuple[str, Callable[[Path], object], list[str]]] = [
     ("mode of a directory", lambda root: (root / "usr/share").chmod(0o700), ["usr", "usr/share"]),
     ("file gone", lambda root: (root / "etc/motd").unlink(), ["etc", "-etc/motd"]),
     ("directory gone", lambda root: shutil.rmtree(root / "usr"), ["-usr"]),
-    ("directory became a file", lambda root: (shutil.rmtree(root / "usr"), (root / "usr").write_text("x")), ["usr"]),
-    ("file became a directory", lambda root: ((root / "var/log").unlink(), (root / "var/log").mkdir()),
+    ("directory became a file", steps(lambda root: shutil.rmtree(root / "usr"), lambda root: (root / "usr").write_text("x")),
+     ["usr"]),
+    ("file became a directory", steps(lambda root: (root / "var/log").unlink(), lambda root: (root / "var/log").mkdir()),
      ["var", "var/log"]),
     ("renamed", lambda root: (root / "etc").rename(root / "conf"), ["-etc", "conf", "conf/motd", "conf/passwd"]),
-    ("link turned", lambda root: ((root / "bin").unlink(), (root / "bin").symlink_to("var")), ["bin"]),
-    ("made anew and the same", lambda root: (shutil.rmtree(root / "usr/share"), (root / "usr/share").mkdir()),
+    ("link turned", steps(lambda root: (root / "bin").unlink(), lambda root: (root / "bin").symlink_to("var")),
+     ["bin"]),
+    ("made anew and the same", steps(lambda root: shutil.rmtree(root / "usr/share"), lambda root: (root / "usr/share").mkdir()),
      ["usr", "usr/share", "-usr/share/doc"]),
     ("attribute", lambda root: os.setxattr(root / "etc", "user.a", b"1"), ["etc"]),
     ("owner recorded", lambda root: os.setxattr(root / "etc", OWNER_XATTR, encode_owner(5, 0)), ["etc"]),

@@ -158,7 +158,7 @@ def test_whiteouts_are_linked_together_but_are_no_links(tmp_path: Path) -> None:
 
 def test_an_opaque_directory_has_all_its_contents(tmp_path: Path) -> None:
     """What it hides is named, since image-spec layer.md prefers explicit whiteouts."""
-    below = {"d": directory(mode=0o755), "d/same": file(b"1", mtime=OLD), "d/e/f": b"", "d/old": b""}
+    below: dict[str, Item] = {"d": directory(mode=0o755), "d/same": file(b"1", mtime=OLD), "d/e/f": b"", "d/old": b""}
     stack = Stack(tmp_path, below)
     stack.opaque("d")
     stack.copy_up("d/same", b"1")
