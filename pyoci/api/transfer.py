@@ -128,7 +128,7 @@ def load(source: str | Path | BinaryIO, *, options: Options | None = None) -> li
         file = services.environment.path(source) if isinstance(source, str | Path) else source
         archive = stack.enter_context(open_archive(file, scratch=services.store.root / "tmp"))
         for names, root in archive.images():
-            copy_graph(root, archive, services.store, kind="copy", reporter=services.reporter)
+            copy_graph(root, archive, services.store, kind="copy", reporter=services.reporter, sparse=True)
             for name in names:
                 reference = parse_reference(name)
                 services.store.tags.set(reference, root)

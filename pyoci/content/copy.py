@@ -28,6 +28,7 @@ def copy_graph(
     reporter: Reporter | None = None,
     mount: Callable[[Descriptor], bool] | None = None,
     assume_complete: bool = False,
+    sparse: bool = False,
     cancelled: threading.Event | None = None,
 ) -> None:
     """Puts `root` and everything that it points at into the sink; what is pointed at comes before what points.
@@ -40,12 +41,14 @@ def copy_graph(
     all. `assume_complete` says that a document in the sink proves that all below it is there too; registries see to
     that, a store that was filled lazily does not.
 
+    `sparse` is `read_graph`'s: of an index, the images that the source holds whole are enough.
+
     Raises:
         ContentNotFound, DigestMismatch, InvalidDocument, RegistryError: from either side.
         Cancelled: `cancelled` was set.
     """
     move = _Move(source, sink, kind, reporter or Reporter(), mount, Stop(cancelled))
-    graph = read_graph(root, source, known=move.known if assume_complete else None)
+    graph = read_graph(root, source, known=move.known if assume_complete else None, sparse=sparse)
     run_all([partial(move.blob, blob) for blob in graph.blobs], jobs=jobs, name=kind, stop=move.stop)
     for descriptor, raw in graph.documents:
         move.stop.check()

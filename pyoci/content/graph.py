@@ -9,7 +9,8 @@ from pyoci.content.protocols import ContentSource
 from pyoci.content.successors import is_document, successors
 from pyoci.content.verify import read_document
 from pyoci.digest import Digest
-from pyoci.errors import InvalidDocument
+from pyoci.errors import ContentNotFound, InvalidDocument
+from pyoci.image import media_types
 from pyoci.image.descriptor import Descriptor
 
 __all__ = ["Graph", "read_graph"]
@@ -28,49 +29,79 @@ class Graph:
     """Manifests and indexes with their verified bytes; what is pointed at comes first, so the root is last."""
 
 
-def read_graph(root: Descriptor, source: ContentSource, *, known: Callable[[Descriptor], bool] | None = None) -> Graph:
+def read_graph(
+    root: Descriptor,
+    source: ContentSource,
+    *,
+    known: Callable[[Descriptor], bool] | None = None,
+    sparse: bool = False,
+) -> Graph:
     """The graph below `root`. Reads its documents, no blob. A document that is `known` is left out, with all below it.
+
+    `sparse` leaves out the images of an index that the source does not hold whole, as long as it holds one: archives
+    that docker saves from containerd's store have the platforms that happen to be there.
 
     Raises:
         ContentNotFound, DigestMismatch, RegistryError: from the source.
         InvalidDocument: a document breaks its specification, indexes are nested too deeply, there are too many pieces,
             or one digest is given two sizes.
     """
-    blobs: dict[Digest, Descriptor] = {}
-    documents: dict[Digest, tuple[Descriptor, bytes]] = {}
-    left_out: set[Digest] = set()
-
-    def unknown(document: Descriptor) -> bool:
-        if known is not None and document.digest not in left_out and known(document):
-            left_out.add(document.digest)
-        return document.digest not in left_out
-
-    _collect(root, source, blobs, documents, unknown, depth=0)
-    return Graph(tuple(blob for blob in blobs.values() if blob.digest not in documents), tuple(documents.values()))
+    collector = _Collector(source, known or (lambda document: False), sparse=sparse)
+    collector.collect(root, depth=0)
+    documents = collector.documents
+    blobs = tuple(blob for blob in collector.blobs.values() if blob.digest not in documents)
+    return Graph(blobs, tuple(documents.values()))
 
 
-def _collect(
-    node: Descriptor,
-    source: ContentSource,
-    blobs: dict[Digest, Descriptor],
-    documents: dict[Digest, tuple[Descriptor, bytes]],
-    unknown: Callable[[Descriptor], bool],
-    *,
-    depth: int,
-) -> None:
-    known = documents[node.digest][0] if node.digest in documents else blobs.get(node.digest)
-    if known is not None and known.size != node.size:
-        raise InvalidDocument(
-            f"{node.digest} is said to have {known.size} bytes in one place and {node.size} in another"
-        )
-    if not is_document(node):
-        blobs.setdefault(node.digest, node)
-    elif node.digest not in documents and unknown(node):
-        if depth > _DEPTH_LIMIT:
-            raise InvalidDocument(f"indexes are nested more than {_DEPTH_LIMIT} deep at {node.digest}")
-        raw = read_document(source.open(node), node)
-        for child in successors(raw, node.media_type):
-            _collect(child, source, blobs, documents, unknown, depth=depth + 1)
-        documents[node.digest] = (node, raw)
-    if len(blobs) + len(documents) > _NODE_LIMIT:
-        raise InvalidDocument(f"more than {_NODE_LIMIT} pieces of content below one root")
+class _Collector:
+    """Goes depth first, so that `documents` is in the order in which they must be written."""
+
+    def __init__(self, source: ContentSource, known: Callable[[Descriptor], bool], *, sparse: bool) -> None:
+        self._source = source
+        self._known = known
+        self._sparse = sparse
+        self._left_out: set[Digest] = set()
+        self.blobs: dict[Digest, Descriptor] = {}
+        self.documents: dict[Digest, tuple[Descriptor, bytes]] = {}
+
+    def collect(self, node: Descriptor, *, depth: int) -> None:
+        before = self.documents[node.digest][0] if node.digest in self.documents else self.blobs.get(node.digest)
+        if before is not None and before.size != node.size:
+            raise InvalidDocument(
+                f"{node.digest} is said to have {before.size} bytes in one place and {node.size} in another"
+            )
+        if not is_document(node):
+            self.blobs.setdefault(node.digest, node)
+        elif node.digest not in self.documents and not self._is_known(node):
+            if depth > _DEPTH_LIMIT:
+                raise InvalidDocument(f"indexes are nested more than {_DEPTH_LIMIT} deep at {node.digest}")
+            raw = read_document(self._source.open(node), node)
+            for child in self._children(node, raw):
+                self.collect(child, depth=depth + 1)
+            self.documents[node.digest] = (node, raw)
+        if len(self.blobs) + len(self.documents) > _NODE_LIMIT:
+            raise InvalidDocument(f"more than {_NODE_LIMIT} pieces of content below one root")
+
+    def _is_known(self, document: Descriptor) -> bool:
+        if document.digest not in self._left_out and self._known(document):
+            self._left_out.add(document.digest)
+        return document.digest in self._left_out
+
+    def _children(self, node: Descriptor, raw: bytes) -> tuple[Descriptor, ...]:
+        children = successors(raw, node.media_type)
+        if not (self._sparse and children and media_types.is_index(node.media_type)):
+            return children
+        held = tuple(child for child in children if self._holds(child, depth=0))
+        if not held:
+            raise ContentNotFound(f"none of the {len(children)} images of {node.digest} is there whole")
+        return held
+
+    def _holds(self, node: Descriptor, *, depth: int) -> bool:
+        """Whether the source has the node with all that a manifest points at, or with something that an index does."""
+        if not self._source.has(node) or depth > _DEPTH_LIMIT:
+            return False
+        if not is_document(node):
+            return True
+        below = successors(read_document(self._source.open(node), node), node.media_type)
+        enough = any if media_types.is_index(node.media_type) else all
+        return enough(self._holds(child, depth=depth + 1) for child in below)

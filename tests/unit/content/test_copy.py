@@ -150,6 +150,40 @@ def test_a_subject_is_not_followed() -> None:
     assert not sink.has(subject)
 
 
+def test_of_an_index_the_images_that_are_there_can_be_enough() -> None:
+    """containerd exports and imports so: the archives of `docker save` hold the platforms that were pulled."""
+    source, sink = MemoryContent(), Recorder()
+    whole, lacking, absent = add_manifest(source, b"a"), add_manifest(source, b"b"), add_manifest(source, b"c")
+    nested, empty = add_index(source, lacking, whole), add_index(source, lacking)
+    root = add_index(source, absent, lacking, whole, nested, empty)
+    for gone in (absent.digest, source.add(b"b", media_types.LAYER).digest):
+        del source._blobs[gone]
+    with pytest.raises(ContentNotFound):
+        copy_graph(root, source, MemoryContent())
+    copy_graph(root, source, sink, sparse=True)
+    assert {whole.digest, nested.digest, root.digest} <= set(sink.stored)
+    assert not {lacking.digest, absent.digest, empty.digest} & set(sink.stored)
+
+
+def test_none_of_the_images_of_an_index_is_not_enough() -> None:
+    source = MemoryContent()
+    root = add_index(source, add_manifest(source, b"a"), add_manifest(source, b"b"))
+    for layer in (b"a", b"b"):
+        del source._blobs[source.add(layer, media_types.LAYER).digest]
+    with pytest.raises(ContentNotFound) as caught:
+        copy_graph(root, source, MemoryContent(), sparse=True)
+    assert caught.value.message == f"none of the 2 images of {root.digest} is there whole"
+    copy_graph(add_index(source), source, MemoryContent(), sparse=True)
+
+
+def test_a_lone_manifest_is_never_sparse() -> None:
+    source = MemoryContent()
+    root = add_manifest(source, b"a")
+    del source._blobs[source.add(b"a", media_types.LAYER).digest]
+    with pytest.raises(ContentNotFound):
+        copy_graph(root, source, MemoryContent(), sparse=True)
+
+
 def test_a_missing_blob_writes_no_document() -> None:
     source, sink = MemoryContent(), Recorder()
     gone = Descriptor(media_types.LAYER, Digest("sha256:" + "0" * 64), 3)
