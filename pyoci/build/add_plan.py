@@ -88,12 +88,13 @@ def _is_http(text: str) -> bool:
 
 def _git_reference(word: Word) -> GitReference | None:
     """The repository that a source names; a name that may as well be a path is one."""
-    if "://" not in word.text and "@" not in word.text:
+    text = word.text
+    if ("://" not in text and "@" not in text) or (_is_http(text) and ".git" not in text and "%" not in text):
         return None
     from pyoci.fetch.git_reference import parse_git_reference
 
     try:
-        found = parse_git_reference(word.text)
+        found = parse_git_reference(text)
     except UsageError as error:
         raise DockerfileError(error.message, hint=error.hint, location=word.location) from error
     return None if found is None or found.looks_local else found
