@@ -18,6 +18,8 @@ __all__ = ["IMAGE_NAME", "REF_NAME", "find_root", "images_of", "names_of", "with
 
 IMAGE_NAME = "io.containerd.image.name"
 REF_NAME = "org.opencontainers.image.ref.name"
+_SUBJECT = "io.containerd.manifest.subject"
+"""What containerd puts on entries that are attached to another one, such as attestations, and no images themselves."""
 
 
 def with_name(root: Descriptor, reference: Reference) -> Descriptor:
@@ -41,9 +43,11 @@ def names_of(root: Descriptor) -> tuple[str, ...]:
 
 
 def images_of(roots: Iterable[Descriptor]) -> list[tuple[tuple[str, ...], Descriptor]]:
-    """The entries with all their names, those of one digest together; the annotations that named them are taken off."""
+    """The images with all their names, entries of one digest together; annotations that named them are taken off."""
     found: dict[Digest, tuple[list[str], Descriptor]] = {}
     for root in roots:
+        if _SUBJECT in root.annotations:
+            continue
         names, _ = found.setdefault(root.digest, ([], root))
         names += [name for name in names_of(root) if name not in names]
     return [(tuple(names), _unnamed(root)) for names, root in found.values()]
@@ -72,8 +76,9 @@ def find_root(
         for root in roots:
             if root.annotations.get(annotation) == (wanted or "latest"):
                 return _unnamed(root)
-    if not wanted and len({root.digest for root in roots}) == 1:
-        return _unnamed(roots[0])
+    images = images_of(roots)
+    if not wanted and len(images) == 1:
+        return images[0][1]
     try:
         whole = str(parse_reference(wanted)) if wanted else ""
     except UsageError:
@@ -83,7 +88,7 @@ def find_root(
             return _unnamed(root)
     known = [name for root in roots for name in (*names_of(root), root.annotations.get(REF_NAME, "")) if name]
     message = (
-        f'"{wanted}" is not in {where}' if wanted else f"{where} holds {len(roots)} images, none of them tagged latest"
+        f'"{wanted}" is not in {where}' if wanted else f"{where} holds {len(images)} images, none of them tagged latest"
     )
     raise ContentNotFound(
         message, hint=f"it has {', '.join(sorted(set(known))[:10])}" if known else "give @sha256:DIGEST"

@@ -141,7 +141,8 @@ class _Writer:
                     self._hardlink(entry.link, parent, partial)
                     return
                 else:
-                    os.mkfifo(partial, entry.mode & 0o777, dir_fd=parent)
+                    os.mkfifo(partial, dir_fd=parent)
+                    _chmod(parent, partial, entry.mode)
                 os.utime(partial, (entry.mtime, entry.mtime), dir_fd=parent, follow_symlinks=False)
 
     def _file(self, entry: Entry, parent: int, name: str, content: BinaryIO | int) -> None:
@@ -254,11 +255,16 @@ def _make_directory(parent: int, name: str) -> None:
         os.unlink(name, dir_fd=parent)
         os.mkdir(name, _OWNER, dir_fd=parent)
     elif status.st_mode & _OWNER != _OWNER:
-        found = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
-        try:
-            Path(f"/proc/self/fd/{found}").chmod(stat.S_IMODE(status.st_mode) | _OWNER)
-        finally:
-            os.close(found)
+        _chmod(parent, name, stat.S_IMODE(status.st_mode) | _OWNER)
+
+
+def _chmod(parent: int, name: str, mode: int) -> None:
+    """Changes a mode without following a link and without opening what might wait for a reader."""
+    found = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+    try:
+        Path(f"/proc/self/fd/{found}").chmod(mode)
+    finally:
+        os.close(found)
 
 
 def _copy(name: str, source: int, target: str, parent: int) -> None:

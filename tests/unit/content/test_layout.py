@@ -175,6 +175,14 @@ def test_nothing_finds_the_only_image(layout: DirectoryLayout) -> None:
     assert layout.find() == root("x")
 
 
+def test_what_is_attached_to_an_image_is_none(layout: DirectoryLayout) -> None:
+    attached = replace(root("signature"), annotations={"io.containerd.manifest.subject": root("app").digest})
+    layout.add_roots([named("app"), attached])
+    assert layout.images() == [(("docker.io/library/app:latest",), root("app"))]
+    layout.add_roots([named("app:2", "app")])
+    assert layout.find() == root("app")
+
+
 def test_what_is_not_there_is_told_with_what_is(layout: DirectoryLayout) -> None:
     layout.add_roots([named("app:1"), named("app:2")])
     with pytest.raises(ContentNotFound) as caught:
