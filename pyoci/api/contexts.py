@@ -23,7 +23,7 @@ from pyoci.layer.tree import Tree
 if TYPE_CHECKING:
     from pyoci.fetch.git_reference import GitReference
 
-__all__ = ["NO_FILES", "ContextOpener", "LazyContexts", "git_context", "ignore_file", "is_url"]
+__all__ = ["NO_FILES", "URL_FILE", "ContextOpener", "LazyContexts", "git_context", "ignore_file", "is_url"]
 
 NO_FILES = SourceFiles(Tree(), structural_digest("no context"))
 """The context of a build that has none."""
