@@ -18,7 +18,7 @@ from pyoci.errors import DockerfileError, located
 if TYPE_CHECKING:
     from pyoci.build.stage_plan import StagePlanner
 
-__all__ = ["plan_copy"]
+__all__ = ["absolute_destination", "plan_copy"]
 
 _MAIN_CONTEXT = "."
 

@@ -36,7 +36,7 @@ from pyoci.platforms import Platform
 if TYPE_CHECKING:
     from pyoci.build.stages import Stages
 
-__all__ = ["PlannedStage", "StagePlanner"]
+__all__ = ["PlannedStage", "StagePlanner", "timestamp"]
 
 _COMMENT = "buildkit.dockerfile.v0"
 """What docker's tools know a history entry of a Dockerfile by."""

@@ -16,7 +16,7 @@ from pyoci.errors import DockerfileError, PyociError, UsageError, located
 from pyoci.location import Location
 from pyoci.platforms import Platform, parse_platform
 
-__all__ = ["Stages", "make_plan"]
+__all__ = ["Source", "Stages", "make_plan"]
 
 _SCRATCH = "scratch"
 

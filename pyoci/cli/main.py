@@ -5,6 +5,8 @@ Only the verb that is used is imported, so that `pyoci --version` costs little m
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -12,6 +14,8 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 if TYPE_CHECKING:
     import argparse
+
+    from pyoci.errors import PyociError
 
 __all__ = ["VERBS", "main"]
 
@@ -89,6 +93,7 @@ def _run(verb: str, words: list[str]) -> int:
     from pyoci.cli.arguments import make_parser
     from pyoci.errors import Cancelled, PyociError, UsageError
 
+    signal.signal(signal.SIGTERM, _interrupt)
     command = cast("_Command", import_module(f"pyoci.cli.commands.{verb}"))
     parser = make_parser(verb, VERBS[verb])
     command.add_arguments(parser)
@@ -109,14 +114,33 @@ def _run(verb: str, words: list[str]) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return 1
+    except Exception as error:
+        if os.environ.get("PYOCI_DEBUG"):
+            raise
+        _show(_unforeseen(error))
+        return 1
 
 
-def _show(error: Exception) -> None:
-    import os
-
-    from pyoci.cli.render_error import render
+def _unforeseen(error: Exception) -> PyociError:
+    """What nobody caught: the operating system's refusals in its words, the rest as the bug that it is."""
     from pyoci.errors import PyociError
 
-    assert isinstance(error, PyociError)
+    if isinstance(error, OSError) and error.strerror:
+        name = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
+        return PyociError(f"{name}{error.strerror}", hint="PYOCI_DEBUG=1 shows where this happened")
+    return PyociError(
+        f"internal error: {type(error).__name__}: {error}",
+        hint="this is a bug in pyoci; run it again with PYOCI_DEBUG=1 and report what it prints",
+    )
+
+
+def _interrupt(number: int, frame: object) -> None:
+    """Being asked to end is being interrupted: what runs is ended, and nothing half-written stays."""
+    raise KeyboardInterrupt
+
+
+def _show(error: PyociError) -> None:
+    from pyoci.cli.render_error import render
+
     colour = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
     sys.stderr.write(render(error, colour=colour))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.live import Live
 
-__all__ = ["PlainReporter", "QuietReporter", "TerminalReporter", "human_size"]
+__all__ = ["PlainReporter", "QuietReporter", "TerminalReporter", "human_size", "title_with_time"]
 
 _TAIL_LINES = 6
 _SHORT_TRANSFER_BYTES = 256 * 1024

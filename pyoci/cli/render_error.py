@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from pyoci.errors import CommandFailed, PyociError
 from pyoci.location import Location
 
-__all__ = ["render", "render_warning"]
+__all__ = ["render", "render_warning", "visible"]
 
 _MOST_ERRORS = 20
 _WIDEST_EXCERPT = 100

@@ -11,7 +11,7 @@ from pyoci.errors import LayerError
 from pyoci.layer.entry import Entry
 from pyoci.layer.recorded import OWNER_XATTR, RESERVED_XATTRS, encode_owner
 
-__all__ = ["Attributes", "Skipped"]
+__all__ = ["Attributes", "Skipped", "seconds"]
 
 _REFUSALS = frozenset((errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EINVAL, errno.ERANGE, errno.E2BIG, errno.ENOSPC))
 _TIME_LIMIT = (1 << 63) // 10**9

@@ -13,6 +13,7 @@ from functools import lru_cache
 from pyoci.layer.entry import EntryType
 
 __all__ = [
+    "HEADER",
     "TYPES",
     "Records",
     "checksum_is_right",

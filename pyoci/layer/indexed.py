@@ -22,7 +22,7 @@ from pyoci.layer.index import LayerIndex, Place
 from pyoci.layer.limits import DEFAULT_LIMITS, Limits
 from pyoci.layer.sparse import filled
 
-__all__ = ["IndexedLayer", "OnePass", "OpenBlob"]
+__all__ = ["Cursor", "IndexedLayer", "OnePass", "OpenBlob"]
 
 OpenBlob: TypeAlias = Callable[[Descriptor], BinaryIO]
 """Opens a blob as stored: `ContentSource.open`."""

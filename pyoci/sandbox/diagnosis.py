@@ -9,7 +9,7 @@ from typing import Literal
 from pyoci.sandbox.capabilities import Capabilities
 from pyoci.sandbox.protocols import Mode
 
-__all__ = ["MODE_MEANING", "Finding", "diagnose"]
+__all__ = ["MODE_MEANING", "Finding", "Level", "diagnose"]
 
 Level = Literal["good", "note", "bad"]
 

@@ -20,7 +20,7 @@ from pyoci.sandbox.recorder import Recorder, append
 from pyoci.sandbox.socket_proxy import SocketProxy
 from pyoci.sandbox.wire import Channel, Closed, socketpair
 
-__all__ = ["run"]
+__all__ = ["Monitor", "run"]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

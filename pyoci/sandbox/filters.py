@@ -14,7 +14,7 @@ from pyoci.errors import SandboxError
 from pyoci.sandbox import seccomp_profile
 from pyoci.sandbox.syscall_numbers import ARCHITECTURES, RECORDED, X86_64
 
-__all__ = ["device_filter", "docker_filter", "recorder_filter"]
+__all__ = ["Code", "device_filter", "docker_filter", "recorder_filter"]
 
 _LOAD = 0x20  # BPF_LD | BPF_W | BPF_ABS
 _AND = 0x54  # BPF_ALU | BPF_AND | BPF_K

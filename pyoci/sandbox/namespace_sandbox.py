@@ -34,7 +34,7 @@ from pyoci.sandbox.terminal import Relay, window_of
 from pyoci.sandbox.wire import Channel, Closed, socketpair
 from pyoci.sandbox.worker import Call, Worker
 
-__all__ = ["DEVICE_XATTR", "OWNER_XATTR", "NamespaceSandbox"]
+__all__ = ["DEVICE_XATTR", "OPERATION", "OWNER_XATTR", "NamespaceSandbox"]
 
 OPERATION = "pyoci.sandbox.execute:run"
 OWNER_XATTR = "user.rootlesscontainers"

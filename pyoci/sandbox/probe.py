@@ -20,7 +20,7 @@ from pyoci.sandbox.protocols import Privilege
 from pyoci.sandbox.subordinate import own_ranges, subordinate_ranges
 from pyoci.sandbox.worker import Worker, encode_path, privilege_message
 
-__all__ = ["Host", "probe", "probe_once"]
+__all__ = ["OPERATION", "Host", "probe", "probe_once"]
 
 OPERATION = "pyoci.sandbox.probing:probe"
 _FORMAT = 1

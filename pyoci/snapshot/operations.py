@@ -26,7 +26,18 @@ from pyoci.snapshot.lowers import Lower
 from pyoci.snapshot.ondisk import OwnerRules
 from pyoci.snapshot.unpack import LayerBlob, load_unpacked, unpack_layers
 
-__all__ = ["OPERATIONS", "compare", "diff", "list_files", "make_directories", "open_file", "remove", "unpack"]
+__all__ = [
+    "OPERATIONS",
+    "Reply",
+    "Request",
+    "compare",
+    "diff",
+    "list_files",
+    "make_directories",
+    "open_file",
+    "remove",
+    "unpack",
+]
 
 OPERATIONS = tuple(
     f"pyoci.snapshot.operations:{name}"

@@ -64,7 +64,7 @@ class Snapshotter(Protocol):
         """A root over the stack to be mounted read-only (`RUN --mount=from=`)."""
 
     def seed(self, stack: Sequence[Stacked], directory: Path) -> Path:
-        """A directory that begins with what the stack holds, to be written to: made at the first call, kept as it is."""
+        """A directory that begins with what the stack holds, to be written to: made at the first call and kept."""
 
     def open(self, snapshot: SnapshotID, entry: Entry) -> BinaryIO | int:
         """The bytes of a file in a kept snapshot: a stream, or a file descriptor that the caller closes."""

@@ -30,7 +30,7 @@ from pyoci.snapshot.unpacked import Lower, UnpackedLayers
 if TYPE_CHECKING:
     from pyoci.sandbox.worker import Reply, Worker
 
-__all__ = ["Machine", "StoreSnapshotter"]
+__all__ = ["Machine", "StoreSnapshotter", "WriteLayer"]
 
 
 class Machine(Protocol):
@@ -105,7 +105,10 @@ class StoreSnapshotter:
         as_layer: Callable[[SnapshotID], Layer],
         warn: Callable[[str], None] = lambda text: None,
     ) -> None:
-        """Works below `root`, in `snapshots` and `unpacked`. `write_layer` puts changes into the store; `as_layer` is what it makes of a kept snapshot."""
+        """Works below `root`, in `snapshots` and `unpacked`.
+
+        `write_layer` puts changes into the store; `as_layer` is what it makes of a kept snapshot.
+        """
         self._root_directory = root
         self._worker = worker
         self._machine = machine

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pyoci.errors import ContentError
 
-__all__ = ["locked", "storage_errors", "try_lock", "write_atomic"]
+__all__ = ["full_disk_errors", "locked", "storage_errors", "try_lock", "write_atomic"]
 
 _FOREIGN = "the store belongs to somebody else; choose your own with --store or PYOCI_HOME"
 _HINTS = {
@@ -31,6 +31,18 @@ def storage_errors(path: Path) -> Iterator[None]:
     except OSError as error:
         name = error.filename or path
         raise ContentError(f"cannot write {name}: {error.strerror}", hint=_HINTS.get(error.errno or 0)) from error
+
+
+@contextmanager
+def full_disk_errors(path: Path) -> Iterator[None]:
+    """The same for a disk that is full or fails, and for nothing else: inside, others read files of their own."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO):
+            raise
+        with storage_errors(path):
+            raise
 
 
 def write_atomic(path: Path, data: bytes, temporary: Path) -> None:

@@ -15,7 +15,7 @@ from pyoci.digest import Digest, digest_hex, sha256_digest
 from pyoci.errors import ContentError, ContentNotFound
 from pyoci.image.descriptor import Descriptor
 from pyoci.image.document import Document
-from pyoci.store.files import locked, storage_errors, try_lock, write_atomic
+from pyoci.store.files import full_disk_errors, locked, storage_errors, try_lock, write_atomic
 from pyoci.store.tags import Tags
 
 __all__ = ["BlobWriter", "Store"]
@@ -144,7 +144,8 @@ class Store:
         with storage_errors(path):
             stream = path.open("xb", buffering=_CHUNK)
         try:
-            yield BlobWriter(self, path, stream)
+            with full_disk_errors(path):
+                yield BlobWriter(self, path, stream)
         finally:
             with suppress(OSError, ValueError):
                 stream.close()

@@ -19,7 +19,7 @@ from pyoci.dockerfile.patterns import PatternSet, go_match, has_wildcards, match
 from pyoci.errors import BuildError, DockerfileError
 from pyoci.layer.entry import Entry, LayerPath
 
-__all__ = ["Piece", "Selection", "select", "selection_digest"]
+__all__ = ["Piece", "Selection", "missing", "select", "selection_digest"]
 
 
 @dataclass(frozen=True, slots=True)

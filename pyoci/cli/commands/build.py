@@ -19,29 +19,32 @@ __all__ = ["add_arguments", "run"]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of docker build, as far as they are there."""
+    parser.add_argument(
+        "context", metavar="CONTEXT", help="what is copied: directory, tar, URL, git repository, or - for stdin"
+    )
+    _add_input(parser)
+    _add_result(parser)
+    _add_steps(parser)
+    _add_checks(parser)
+    add_progress(parser)
+    add_connection(parser)
+
+
+def _add_input(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("context", metavar="CONTEXT", help="what is copied: directory, tar, URL, git repository, or - for stdin")
-    add("-t", "--tag", action="append", default=[], metavar="NAME[:TAG]", help="name of the image; may be repeated")
     add("-f", "--file", default="", metavar="FILE", help="Dockerfile: path in CONTEXT, URL, or - (default: Dockerfile)")
     add("--target", default="", metavar="STAGE", help="stage to build (default: the last one)")
+    _repeated(parser, "--build-arg", "NAME[=VALUE]", "value of an ARG, else from the environment")
+    _repeated(parser, "--build-context", "NAME=SOURCE", "directory, image, URL, … by name")
+    _repeated(parser, "--platform", "OS/ARCH", "platform of the image; several make an index")
+    add("--pull", action="store_true", help="ask registries for newer base images")
+
+
+def _add_result(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("-t", "--tag", action="append", default=[], metavar="NAME[:TAG]", help="name of the image; may be repeated")
     add(
-        "--build-arg",
-        action="append",
-        default=[],
-        metavar="NAME[=VALUE]",
-        help="value of an ARG, else from the environment",
-    )
-    add("--build-context", action="append", default=[], metavar="NAME=SOURCE", help="directory, image, URL, … by name")
-    add(
-        "--platform",
-        action="append",
-        default=[],
-        metavar="OS/ARCH",
-        help="platform of the image; several make an index",
-    )
-    add(
-        "-o",
-        "--output",
+        *("-o", "--output"),
         action="append",
         default=[],
         metavar="type=T,dest=D",
@@ -51,33 +54,38 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--load", action="store_true", help="keep the image in the store (it always is)")
     add("--iidfile", metavar="FILE", help="write the image ID to a file")
     add("--metadata-file", metavar="FILE", help="write digests and names to a JSON file")
-    add("--label", action="append", default=[], metavar="KEY=VALUE", help="metadata of the image")
-    add("--annotation", action="append", default=[], metavar="KEY=VALUE", help="annotation of the manifest")
+    _repeated(parser, "--label", "KEY=VALUE", "metadata of the image")
+    _repeated(parser, "--annotation", "KEY=VALUE", "annotation of the manifest")
+
+
+def _add_steps(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
     add("--no-cache", action="store_true", help="run every step again")
-    add("--no-cache-filter", action="append", default=[], metavar="STAGE", help="run the steps of a stage again")
-    add("--pull", action="store_true", help="ask registries for newer base images")
+    _repeated(parser, "--no-cache-filter", "STAGE", "run the steps of a stage again")
     add("--network", choices=("default", "host", "none"), default="default", help="network of RUN steps")
-    add("--secret", action="append", default=[], metavar="id=ID[,src=FILE|env=VAR]", help="secret for RUN --mount")
-    add("--allow", action="append", default=[], metavar="ENTITLEMENT", help="security.insecure or network.host")
+    _repeated(parser, "--secret", "id=ID[,src=FILE|env=VAR]", "secret for RUN --mount")
+    _repeated(parser, "--ssh", "default|ID[=SOCKET|KEY]", "ssh agent or key for RUN and git")
+    _repeated(parser, "--allow", "ENTITLEMENT", "security.insecure or network.host")
     add(
         "--isolation",
         default="",
         metavar="MODE",
         help="sandbox mode: root, subuid, single (default: the best that works)",
     )
-    add("--add-host", action="append", default=[], metavar="NAME:ADDRESS", help="further line of /etc/hosts in RUN")
-    add("--ulimit", action="append", default=[], metavar="NAME=SOFT[:HARD]", help="limit of RUN steps")
+    _repeated(parser, "--add-host", "NAME:ADDRESS", "further line of /etc/hosts in RUN")
+    _repeated(parser, "--ulimit", "NAME=SOFT[:HARD]", "limit of RUN steps")
     add("--shm-size", default="", metavar="SIZE", help="size of /dev/shm in RUN (default: 64m)")
     add("-m", "--memory", default="", metavar="SIZE", help="memory that a RUN may use")
     add("--cgroup-parent", default="", metavar="PATH", help="cgroup of RUN steps")
-    add(
-        "--ssh", action="append", default=[], metavar="default|ID[=SOCKET|KEY]", help="ssh agent or key for RUN and git"
-    )
+    add("--step-timeout", type=float, metavar="SECONDS", help="end a RUN that takes longer")
+
+
+def _add_checks(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
     add("--check", action="store_true", help="look for what is legal but should not be, and build nothing")
     add(
         "--call", default="build", metavar="build|check|outline|targets", help="say something of the Dockerfile instead"
     )
-    add("--step-timeout", type=float, metavar="SECONDS", help="end a RUN that takes longer")
     add(
         "--preflight",
         choices=("error", "warn", "off"),
@@ -85,9 +93,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what is done about an image that cannot run as it is configured (default: warn)",
     )
     add("--preflight-for", choices=("kubernetes",), default="", help="look for what Kubernetes minds as well")
-    add("--preflight-skip", action="append", default=[], metavar="RULE", help="leave out a preflight rule")
-    add_progress(parser)
-    add_connection(parser)
+    _repeated(parser, "--preflight-skip", "RULE", "leave out a preflight rule")
+
+
+def _repeated(parser: argparse.ArgumentParser, flag: str, metavar: str, summary: str) -> None:
+    parser.add_argument(flag, action="append", default=[], metavar=metavar, help=summary)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pyoci.cli.arguments import working
 from pyoci.cli.progress import human_size
 
-__all__ = ["add_arguments", "run"]
+__all__ = ["add_arguments", "ago", "run", "table"]
 
 _COLUMNS = ("REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE")
 
