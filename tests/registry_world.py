@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import random
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from pyoci.content import MemoryContent
@@ -21,8 +22,10 @@ from pyoci.registry.hosts import HostsConfig, Network
 from pyoci.registry.repository import MountFrom, Repository
 from tests.fakes.registry import FakeRegistry, fake_registry
 
-FAST = Network(connect_seconds=2, stall_seconds=0.25, commit_seconds=0.25, attempts=4)
+FAST = Network(connect_seconds=5, stall_seconds=0.25, commit_seconds=0.25, attempts=4)
 """Timeouts short enough for tests that wait for one."""
+CALM = Network(connect_seconds=20, stall_seconds=20, commit_seconds=20, attempts=4)
+"""Timeouts that a busy machine does not reach, for all other tests."""
 
 
 @dataclass(slots=True)
@@ -103,7 +106,7 @@ def world(
     *,
     hosts: HostsConfig | None = None,
     credentials: CredentialSource | None = None,
-    network: Network = FAST,
+    network: Network = CALM,
 ) -> Iterator[World]:
     """A running registry and a client that knows its user, unless other credentials are given."""
     with fake_registry(registry) as running:
@@ -121,3 +124,13 @@ def world(
 
 
 NOBODY = FixedCredentials({})
+
+
+def settled(condition: Callable[[], object]) -> bool:
+    """Whether a condition comes true within a few seconds: threads that were told to stop tidy up behind the caller."""
+    deadline = time.monotonic() + 10
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True

@@ -19,7 +19,7 @@ from pyoci.registry.proxies import Proxies
 from pyoci.registry.repository import Repository
 from tests.fakes.registry import FakeRegistry, Fault, Respond, fake_registry
 from tests.integration.real.registry import Certificates, make_certificates
-from tests.registry_world import FAST, sample_image
+from tests.registry_world import CALM, sample_image
 
 IMAGE = sample_image(100_000)
 LAYER = IMAGE.layers[0]
@@ -46,7 +46,7 @@ def ground(certificates: Certificates) -> Iterator[Ground]:
     with fake_registry(FakeRegistry(auth="bearer"), tls=context) as registry, fake_registry() as plain:
         registry.add_blob("team/app", IMAGE.content.open(LAYER).read())
         plain.add_blob("team/app", IMAGE.content.open(LAYER).read())
-        hosts = HostsConfig(hosts={registry.host: HostSettings(ca_files=(certificates.ca,))}, network=FAST)
+        hosts = HostsConfig(hosts={registry.host: HostSettings(ca_files=(certificates.ca,))}, network=CALM)
         known = FixedCredentials({registry.host: Credential(registry.user, registry.password)})
         with RegistryClient(hosts, known, sleep=lambda _: None) as client:
             yield Ground(registry, plain, client.repository(parse_reference(f"{registry.host}/team/app:1")))
@@ -54,6 +54,14 @@ def ground(certificates: Certificates) -> Iterator[Ground]:
 
 def test_it_works_at_all(ground: Ground) -> None:
     assert ground.repository.open(LAYER).read() == IMAGE.content.open(LAYER).read()
+
+
+def test_loopback_without_a_ca_is_not_verified_and_nobody_is_warned(ground: Ground) -> None:
+    """As docker treats it; a warning of the HTTP library would be an error here."""
+    ground.registry.auth = ""
+    with RegistryClient(HostsConfig(network=CALM)) as client:
+        repository = client.repository(parse_reference(f"{ground.registry.host}/team/app:1"))
+        assert len(repository.open(LAYER).read()) == LAYER.size
 
 
 def test_a_redirect_to_plain_http_is_refused(ground: Ground) -> None:
@@ -102,7 +110,7 @@ def test_a_redirect_into_tls_is_trusted_by_the_other_hosts_own_rules(
         (HostSettings(ca_files=(certificates.certificate,)), False),
     ):
         plain.faults = [Fault(Respond(307, headers={"Location": target}), "GET", "/blobs/", 99)]
-        hosts = HostsConfig(hosts={ground.registry.host: settings}, network=FAST)
+        hosts = HostsConfig(hosts={ground.registry.host: settings}, network=CALM)
         with RegistryClient(hosts, sleep=lambda _: None) as client:
             repository = client.repository(parse_reference(f"{plain.host}/team/app:1"))
             if trusted:
@@ -117,7 +125,7 @@ def test_a_proxy_is_asked_and_its_password_is_not_told(tmp_path: Path) -> None:
     with fake_registry() as proxy:
         proxies = Proxies(http=f"http://joe:proxy-s3cret@{proxy.host}")
         hosts = HostsConfig(
-            hosts={"registry.invalid:5000": HostSettings(plain_http=True)}, proxies=proxies, network=FAST
+            hosts={"registry.invalid:5000": HostSettings(plain_http=True)}, proxies=proxies, network=CALM
         )
         reference = parse_reference("registry.invalid:5000/team/app:1")
         with RegistryClient(hosts, sleep=lambda _: None) as client:
@@ -131,7 +139,7 @@ def test_a_proxy_is_asked_and_its_password_is_not_told(tmp_path: Path) -> None:
             "socks9://joe:proxy-s3cret@h",
             "http://joe:proxy-s3cret@:x",
         ):
-            config = HostsConfig(hosts.hosts, proxies=Proxies(http=broken), network=FAST)
+            config = HostsConfig(hosts.hosts, proxies=Proxies(http=broken), network=CALM)
             with RegistryClient(config, sleep=lambda _: None) as client, pytest.raises(RegistryError) as caught:
                 client.repository(reference).fetch_manifest()
             assert "proxy for registry.invalid:5000" in str(caught.value)

@@ -24,7 +24,7 @@ from pyoci.image import Index, Manifest, encode_index, encode_manifest, media_ty
 from pyoci.image.descriptor import Descriptor
 from pyoci.reference import Reference, parse_reference
 from pyoci.registry.client import RegistryClient
-from pyoci.registry.hosts import HostsConfig, HostSettings, Mirror, Rule
+from pyoci.registry.hosts import HostsConfig, HostSettings, Mirror, Network, Rule
 from tests.fakes.registry import (
     Action,
     Change,
@@ -37,7 +37,7 @@ from tests.fakes.registry import (
     digest_of,
     fake_registry,
 )
-from tests.registry_world import FAST, Recorder, World, sample_image, world
+from tests.registry_world import CALM, FAST, Recorder, World, sample_image, settled, world
 
 IMAGE = sample_image(100_000, 30_000)
 LAYER = IMAGE.layers[0]
@@ -131,11 +131,16 @@ def test_an_empty_blob() -> None:
 
 
 def mirrored(
-    mirror: FakeRegistry, origin: FakeRegistry, recorder: Recorder, *, fallback: bool = True
+    mirror: FakeRegistry,
+    origin: FakeRegistry,
+    recorder: Recorder,
+    *,
+    fallback: bool = True,
+    network: Network = CALM,
 ) -> RegistryClient:
     rule = Rule(origin.host, mirrors=(Mirror(f"{mirror.host}/mirror"),), fallback=fallback)
     return RegistryClient(
-        HostsConfig(rules=(rule,), network=FAST), reporter=recorder, sleep=lambda _: None, random=lambda: 0.5
+        HostsConfig(rules=(rule,), network=network), reporter=recorder, sleep=lambda _: None, random=lambda: 0.5
     )
 
 
@@ -163,7 +168,8 @@ def test_a_mirror_that_fails_does_not_matter(fault: Action) -> None:
         publish(origin, "team/app")
         publish(mirror, "mirror/team/app")
         mirror.faults = [Fault(fault, path="/v2/mirror", times=99)]
-        with mirrored(mirror, origin, recorder) as client:
+        network = FAST if isinstance(fault, Stall) else CALM
+        with mirrored(mirror, origin, recorder, network=network) as client:
             repository = client.repository(parse_reference(f"{origin.host}/team/app:1"))
             assert repository.fetch_manifest()[1] == IMAGE.root
             if not isinstance(fault, Change):  # what a blob's bytes are is known at their end alone
@@ -214,7 +220,7 @@ def test_what_another_repository_has_is_mounted_and_not_sent() -> None:
         assert here.registry.sent_bytes() == 2 * IMAGE.root.size
         outcomes = here.reporter.outcomes
         assert {outcomes[piece.digest] for piece in (IMAGE.config, *IMAGE.layers)} == {"mounted"}
-        assert not here.registry.uploads
+        assert settled(lambda: not here.registry.uploads)
 
 
 def test_the_token_for_a_mount_covers_both_repositories() -> None:
@@ -239,7 +245,7 @@ def test_an_upload_that_a_mount_has_opened_is_used() -> None:
     with world(FakeRegistry(mounts=False)) as here:
         here.repository("other/app:2", mount_from=lambda _: ["other/app", "a/a", "b/b"]).push(IMAGE.root, IMAGE.content)
         assert here.has_whole(IMAGE, "other/app")
-        assert not here.registry.uploads
+        assert settled(lambda: not here.registry.uploads)
         assert not here.registry.requests("POST", "/uploads/$")
         assert not here.registry.requests("POST", "from=other")
 
@@ -261,7 +267,7 @@ def test_what_is_there_is_neither_mounted_nor_sent() -> None:
 @pytest.mark.parametrize("minimum", [0, 40_000, 70_000, 1_000_000])
 def test_chunks_are_as_large_as_both_sides_want(minimum: int) -> None:
     with fake_registry(FakeRegistry(chunk_min=minimum)) as registry:
-        config = HostsConfig(hosts={registry.host: HostSettings(chunk_bytes=30_000)}, network=FAST)
+        config = HostsConfig(hosts={registry.host: HostSettings(chunk_bytes=30_000)}, network=CALM)
         with RegistryClient(config, sleep=lambda _: None) as client:
             repository = client.repository(parse_reference(f"{registry.host}/team/app:1"))
             repository.push(IMAGE.root, IMAGE.content)
@@ -279,7 +285,7 @@ def test_a_chunk_that_breaks_off_is_taken_up_again() -> None:
     for keeps in (True, False):
         with fake_registry(FakeRegistry(keeps_partial=keeps)) as registry:
             registry.faults = [Fault(Reset(10_000), "PATCH", times=2)]
-            config = HostsConfig(hosts={registry.host: HostSettings(chunk_bytes=30_000)}, network=FAST)
+            config = HostsConfig(hosts={registry.host: HostSettings(chunk_bytes=30_000)}, network=CALM)
             with RegistryClient(config, sleep=lambda _: None) as client:
                 repository = client.repository(parse_reference(f"{registry.host}/team/app:1"))
                 repository.put(LAYER, io.BytesIO(IMAGE.content.open(LAYER).read()))
@@ -304,7 +310,7 @@ def test_a_stream_that_cannot_be_rewound_is_sent_once() -> None:
         here.registry.faults = [Fault(Respond(500), "POST"), Fault(Reset(50_000), "PUT")]
         with pytest.raises(RegistryError, match=r"broke|closed"):
             here.repository().put(LAYER, io.BufferedReader(Pipe()))
-        assert not here.registry.uploads
+        assert settled(lambda: not here.registry.uploads)
 
 
 def test_a_source_that_fails_is_not_the_registrys_fault() -> None:
@@ -315,14 +321,14 @@ def test_a_source_that_fails_is_not_the_registrys_fault() -> None:
     with world() as here:
         with pytest.raises(ContentError, match=rf"^cannot read {LAYER.digest}: Input/output error$"):
             here.repository().put(LAYER, Failing())
-        assert not here.registry.uploads
+        assert settled(lambda: not here.registry.uploads)
         assert len(here.registry.requests("PUT")) <= 1
 
 
 def test_a_push_permission_is_known_without_a_push() -> None:
     with world(FakeRegistry(auth="bearer")) as here:
         here.repository().check_push()
-        assert not here.registry.uploads
+        assert settled(lambda: not here.registry.uploads)
         assert here.registry.repo("team/app").blobs == {}
         here.registry.faults = [Fault(Respond(202, headers={"Location": "/v2/team/app/blobs/uploads/u9"}), "POST")]
         here.repository().check_push()  # a registry that cannot cancel does not matter
@@ -355,14 +361,14 @@ def test_an_interrupt_stops_a_push_and_leaves_nothing() -> None:
             cancelled.set()
 
     with fake_registry() as registry:
-        config = HostsConfig(network=FAST)
+        config = HostsConfig(network=CALM)
         with RegistryClient(config, reporter=Interrupting(), cancelled=cancelled) as client:
             repository = client.repository(parse_reference(f"{registry.host}/team/app:1"))
             with pytest.raises(Cancelled):
                 repository.push(IMAGE.root, IMAGE.content)
         assert not registry.repo("team/app").manifests
         assert LAYER.digest not in registry.repo("team/app").blobs
-        assert not registry.uploads
+        assert settled(lambda: not registry.uploads)
 
 
 # -- lists and deletion

@@ -16,7 +16,7 @@ from pyoci.registry.hosts import HostsConfig, HostSettings, Network
 from pyoci.registry.session import Request
 from tests.fakes.registry import Change, FakeRegistry, Fault, Respond, fake_registry
 from tests.integration.real.registry import free_port
-from tests.registry_world import FAST, NOBODY, Recorder, sample_image, world
+from tests.registry_world import CALM, NOBODY, Recorder, sample_image, settled, world
 
 IMAGE = sample_image(100_000)
 LAYER = IMAGE.layers[0].digest
@@ -33,7 +33,7 @@ def test_a_whole_round(auth: str) -> None:
         target = MemoryContent()
         copy_graph(IMAGE.root, repository, target, reporter=here.reporter)
         assert all(target.has(piece) for piece in IMAGE.pieces)
-        assert not here.registry.uploads
+        assert settled(lambda: not here.registry.uploads)
         assert here.reporter.lines == []
 
 
@@ -231,7 +231,7 @@ def test_a_wait_that_is_too_long_is_an_error_that_says_how_long() -> None:
 
 def test_a_host_that_must_speak_tls_is_not_spoken_to_without() -> None:
     with fake_registry() as registry:
-        config = HostsConfig(network=FAST, hosts={registry.host: HostSettings()})
+        config = HostsConfig(network=CALM, hosts={registry.host: HostSettings()})
         reference = parse_reference(f"{registry.host}/app:1")
         endpoint = config.endpoints(reference)[0]
         assert endpoint.schemes == ("https", "http")
@@ -262,7 +262,7 @@ def test_nothing_listens() -> None:
     host = f"127.0.0.1:{free_port()}"
     slept: list[float] = []
     with (
-        RegistryClient(HostsConfig(network=FAST), sleep=slept.append, random=lambda: 0.0) as client,
+        RegistryClient(HostsConfig(network=CALM), sleep=slept.append, random=lambda: 0.0) as client,
         pytest.raises(RegistryError, match=rf"^cannot find {host}/app:1: connection refused by {host}$"),
     ):
         client.repository(parse_reference(f"{host}/app:1")).resolve()
@@ -271,7 +271,7 @@ def test_nothing_listens() -> None:
 
 def test_a_certificate_that_cannot_be_read(tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.mktemp("ca") / "ca.pem"
-    config = HostsConfig(ca_files=(path,), network=FAST)
+    config = HostsConfig(ca_files=(path,), network=CALM)
     for content, reason in ((None, "No such file or directory"), ("no PEM", "not a certificate or key in PEM")):
         if content is not None:
             path.write_text(content)
