@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 import threading
@@ -31,7 +32,7 @@ from pyoci.sandbox.protocols import (
 from pyoci.sandbox.worker import Worker
 from tests.integration.accounts import ROOT, SBIN, Account, python_for_everybody, root_account, temporary_account
 
-__all__ = ["PATH", "Changed", "Result", "World", "copy_of", "eventually", "interpreter", "packages", "world"]
+__all__ = ["PATH", "Changed", "Result", "World", "copy_of", "eventually", "extract", "interpreter", "packages", "world"]
 
 PATH = f"PATH={SBIN}"
 OPERATIONS = (
@@ -244,6 +245,12 @@ def eventually(condition: Callable[[], bool], seconds: float) -> bool:
     return condition()
 
 
+def extract(tar: Path, target: Path) -> None:
+    """Unpacks a base as it is."""
+    target.mkdir()
+    subprocess.run(["tar", "--extract", "--file", tar, "--directory", target], check=True, timeout=120)
+
+
 @contextmanager
 def packages() -> Iterator[Path]:
     """A copy of pyoci that every user can read, beside the operations of these tests."""
@@ -251,6 +258,8 @@ def packages() -> Iterator[Path]:
     try:
         shutil.copytree(ROOT / "pyoci", directory / "pyoci", ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy(Path(__file__).with_name("operations.py"), directory / "sandbox_operations.py")
+        for name in ("confine.py", "inside.py"):
+            shutil.copy(Path(__file__).with_name(name), directory)
         for path in (directory, *directory.rglob("*")):
             path.chmod(0o755 if path.is_dir() else 0o644)
         yield directory
