@@ -24,9 +24,24 @@ _FILES = {
 }
 _LINKS = {"usr/bin": "../bin", "var/run": "/run", "srv/link": "data", "etc/alias": "/etc/motd"}
 _DIRECTORIES = {
-    "bin": 0o755, "etc": 0o755, "home": 0o755, "home/app": 0o700, "opt": 0o755, "opt/tool": 0o750, "opt/tool/bin": 0o755,
-    "opt/tool/etc": 0o755, "root": 0o700, "run": 0o755, "srv": 0o755, "srv/data": 0o2775, "tmp": 0o1777, "usr": 0o755,
-    "var": 0o755, "proc": 0o555, "sys": 0o555, "dev": 0o755,
+    "bin": 0o755,
+    "etc": 0o755,
+    "home": 0o755,
+    "home/app": 0o700,
+    "opt": 0o755,
+    "opt/tool": 0o750,
+    "opt/tool/bin": 0o755,
+    "opt/tool/etc": 0o755,
+    "root": 0o700,
+    "run": 0o755,
+    "srv": 0o755,
+    "srv/data": 0o2775,
+    "tmp": 0o1777,
+    "usr": 0o755,
+    "var": 0o755,
+    "proc": 0o555,
+    "sys": 0o555,
+    "dev": 0o755,
 }
 _OWNERS = {"home/app": (1000, 1001), "srv/data": (0, 10), "srv/data/one": (1000, 1001)}
 

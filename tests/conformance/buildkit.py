@@ -31,7 +31,14 @@ class BuildKit:
         arguments: Sequence[str] = (),
     ) -> subprocess.CompletedProcess[str]:
         """Builds to an OCI archive; `options` are the frontend's, `layouts` OCI layouts by context name."""
-        command = ["buildctl", "--addr", f"unix://{self.socket}", "build", "--progress=plain", "--frontend=dockerfile.v0"]
+        command = [
+            "buildctl",
+            "--addr",
+            f"unix://{self.socket}",
+            "build",
+            "--progress=plain",
+            "--frontend=dockerfile.v0",
+        ]
         command += [f"--local=context={context}", f"--local=dockerfile={context}", f"--output=type=oci,dest={output}"]
         command += [f"--opt={key}={value}" for key, value in options.items()]
         for name, path in layouts.items():

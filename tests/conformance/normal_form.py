@@ -54,17 +54,22 @@ def normal_form(archive: Path, *, base_layers: int = 0) -> dict[str, Any]:
     return {
         "config": _config(config),
         "history": [
-            {key: entry.get(key, default) for key, default in (("created_by", ""), ("empty_layer", False), ("comment", ""))}
+            {
+                key: entry.get(key, default)
+                for key, default in (("created_by", ""), ("empty_layer", False), ("comment", ""))
+            }
             for entry in config.get("history", [])
         ],
-        "layers": [{path: entry for path, entry in layer.items()} for layer in layers[base_layers:]],
+        "layers": [dict(layer.items()) for layer in layers[base_layers:]],
         "files": flat if not base_layers else _changed(flat, layers[:base_layers]),
     }
 
 
 def _config(config: Mapping[str, Any]) -> dict[str, Any]:
     kept = {key: config.get(key, "") for key in ("architecture", "os", "variant", "author")}
-    container = {key: value for key, value in config.get("config", {}).items() if value not in (None, "", [], {}, False)}
+    container = {
+        key: value for key, value in config.get("config", {}).items() if value not in (None, "", [], {}, False)
+    }
     return {**{key: value for key, value in kept.items() if value}, "config": dict(sorted(container.items()))}
 
 

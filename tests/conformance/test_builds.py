@@ -74,7 +74,11 @@ def test_like_buildkit(case: Case, tmp_path: Path, base_layout: Path) -> None:
 def differing(found: dict[str, Any], recorded: dict[str, Any]) -> list[str]:
     """What is not the same, a line each."""
     if "error" in found or "error" in recorded:
-        return [] if "error" in found and "error" in recorded else [f"{found.get('error', 'built')} / {recorded.get('error', 'built')}"]
+        return (
+            []
+            if "error" in found and "error" in recorded
+            else [f"{found.get('error', 'built')} / {recorded.get('error', 'built')}"]
+        )
     lines = []
     for part in ("config", "history", "files"):
         lines.extend(_lines(part, found[part], recorded[part]))
@@ -94,5 +98,7 @@ def _lines(where: str, mine: Any, theirs: Any) -> list[str]:
             lines.extend(_lines(f"{where}: {key}", mine.get(key), theirs.get(key)))
         return lines
     if isinstance(mine, list) and isinstance(theirs, list) and len(mine) == len(theirs):
-        return [line for i, (a, b) in enumerate(zip(mine, theirs, strict=True)) for line in _lines(f"{where}[{i}]", a, b)]
+        return [
+            line for i, (a, b) in enumerate(zip(mine, theirs, strict=True)) for line in _lines(f"{where}[{i}]", a, b)
+        ]
     return [f"{where}: {mine!r}, BuildKit {theirs!r}"]

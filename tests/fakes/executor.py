@@ -12,7 +12,7 @@ from pyoci.build.files import FileView
 from pyoci.build.filesystem import SCRATCH, Result, SourceFiles
 from pyoci.build.graph import Vertex
 from pyoci.build.steps import ContextStep, RunStep
-from pyoci.digest import Digest, DiffID
+from pyoci.digest import DiffID, Digest
 from pyoci.errors import BuildError
 from pyoci.image import Descriptor, Layer
 from pyoci.layer.tree import Tree
