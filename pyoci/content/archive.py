@@ -27,7 +27,8 @@ from pyoci.reference import parse_reference
 
 __all__ = ["ArchiveContent", "open_archive"]
 
-_CHUNK = 1 << 20
+_BUFFER = 1 << 16
+"""Larger reads than this go past the buffer."""
 _LIMIT_BYTES = 1 << 40
 
 
@@ -122,7 +123,7 @@ class ArchiveContent:
         if found is None:
             raise ContentNotFound(f"{descriptor.digest} is not in {self._where}")
         raw = io.BytesIO(found) if isinstance(found, bytes) else _Region(self._descriptor, found)
-        return io.BufferedReader(VerifyingReader(cast("BinaryIO", raw), descriptor), _CHUNK)
+        return io.BufferedReader(VerifyingReader(cast("BinaryIO", raw), descriptor), _BUFFER)
 
     def images(self) -> list[tuple[tuple[str, ...], Descriptor]]:
         """Every image with its whole names (`docker.io/library/app:1`), in the order of the archive."""

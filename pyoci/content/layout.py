@@ -28,6 +28,8 @@ __all__ = ["LAYOUT_FILE", "DirectoryLayout", "check_layout_version"]
 
 LAYOUT_FILE = b'{"imageLayoutVersion":"1.0.0"}'
 _CHUNK = 1 << 20
+_BUFFER = 1 << 16
+"""Larger reads than this go past the buffer."""
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
@@ -60,7 +62,7 @@ class DirectoryLayout:
 
     def open(self, descriptor: Descriptor) -> BinaryIO:
         stream = io.FileIO(self._open_blob(descriptor.digest), "rb")
-        return io.BufferedReader(VerifyingReader(stream, descriptor), _CHUNK)
+        return io.BufferedReader(VerifyingReader(stream, descriptor), _BUFFER)
 
     def index(self) -> Index:
         """What index.json points at.

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
-from typing import BinaryIO, TypeVar
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, BinaryIO, TypeVar
 
 from pyoci.digest import new_hash
 from pyoci.errors import DigestMismatch, InvalidDocument
@@ -41,29 +43,53 @@ class VerifyingReader(io.RawIOBase):
         return True
 
     def read(self, size: int | None = -1, /) -> bytes:
-        if self._failure is not None:
-            raise self._failure
         if size is None or size < 0:
             return self.readall()
         if size == 0:
             return b""
+        with self._failing_for_ever():
+            data = self._stream.read(min(size, self._left + 1))
+            self._take(data)
+        return data
+
+    def readinto(self, buffer: Any, /) -> int:
+        readinto = getattr(self._stream, "readinto", None)
+        if readinto is None:
+            data = self.read(len(buffer))
+            buffer[: len(data)] = data
+            return len(data)
+        view = memoryview(buffer)[: self._left + 1]
+        if not view:
+            return 0
+        with self._failing_for_ever():
+            count: int = readinto(view)
+            self._take(view[:count])
+        return count
+
+    @contextmanager
+    def _failing_for_ever(self) -> Iterator[None]:
+        if self._failure is not None:
+            raise self._failure
         try:
-            return self._read(size)
+            yield
         except DigestMismatch as error:
             self._failure = error
             raise
 
-    def _read(self, size: int) -> bytes:
-        wanted = self._descriptor
-        data = self._stream.read(min(size, wanted.size - self._done + 1))
+    @property
+    def _left(self) -> int:
+        return self._descriptor.size - self._done
+
+    def _take(self, data: bytes | memoryview) -> None:
+        """Counts and hashes what was read; at the promised end, proves it."""
         self._done += len(data)
-        if self._done > wanted.size:
-            raise DigestMismatch(f"{wanted.digest} is longer than the {wanted.size} bytes of its descriptor")
-        if data:
-            self._hash.update(data)
-        if not data or self._done == wanted.size:
+        if self._left < 0:
+            raise DigestMismatch(
+                f"{self._descriptor.digest} is longer than the {self._descriptor.size} bytes of its descriptor"
+            )
+        self._hash.update(data)
+        if not data or self._left == 0:
             self._finish()
-        return data
 
     def _finish(self) -> None:
         if self._verified:
@@ -87,11 +113,6 @@ class VerifyingReader(io.RawIOBase):
         while data := self.read(1 << 20):
             parts.append(data)
         return b"".join(parts)
-
-    def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override]
-        data = self.read(len(buffer))
-        buffer[: len(data)] = data
-        return len(data)
 
     def close(self) -> None:
         if not self.closed:

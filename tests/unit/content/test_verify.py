@@ -43,6 +43,33 @@ def test_other_content_is_told_and_its_last_piece_withheld(stream: bytes, messag
         reader.read()
 
 
+@pytest.mark.parametrize("stream", [b"", DATA[:-1], DATA + b"x", DATA * 1000, DATA[::-1]])
+@pytest.mark.parametrize("size", [1, 3, 10, 11, 4096])
+def test_a_buffer_that_is_filled_is_no_way_around(stream: bytes, size: int) -> None:
+    reader = VerifyingReader(io.BytesIO(stream), WANTED)
+    buffer, count = bytearray(size), 0
+    with pytest.raises(DigestMismatch):
+        while got := reader.readinto(buffer):
+            count += got
+    assert count < len(DATA)
+    with pytest.raises(DigestMismatch):
+        reader.readinto(buffer)
+    with pytest.raises(DigestMismatch):
+        reader.read()
+
+
+@given(st.binary(max_size=64), st.lists(st.integers(-1, 9), max_size=12), st.integers(1, 70))
+def test_right_content_fills_a_buffer(data: bytes, sizes: list[int], room: int) -> None:
+    reader = VerifyingReader(io.BytesIO(data), descriptor_of(data))
+    seen = b"".join(reader.read(size) for size in sizes)
+    buffer = bytearray(room)
+    while got := reader.readinto(buffer):
+        seen += buffer[:got]
+    assert seen == data
+    assert reader.verified
+    assert reader.readinto(buffer) == 0
+
+
 @given(st.binary(max_size=64), st.lists(st.integers(-1, 9), max_size=12))
 def test_right_content_passes_however_it_is_read(data: bytes, sizes: list[int]) -> None:
     reader = VerifyingReader(io.BytesIO(data), descriptor_of(data))
