@@ -96,7 +96,10 @@ def seen_on_disk(root: Path) -> dict[str, str]:
     found: dict[str, str] = {}
     for path in sorted(root.rglob("*")):
         name = LayerPath(path.relative_to(root).as_posix())
-        status = path.lstat()
+        try:
+            status = path.lstat()
+        except FileNotFoundError:
+            continue  # overlayfs lists a whiteout by name where only one layer has the directory
         if stat.S_ISLNK(status.st_mode):
             found[name] = f"symlink {path.readlink()}"
         elif stat.S_ISDIR(status.st_mode):
