@@ -75,6 +75,11 @@ def test_a_heredoc_is_stripped_then_expanded_and_then_final() -> None:
     assert expand_instruction(copy, VARIABLES) == copy
 
 
+def test_tabs_that_a_variable_brings_along_stay() -> None:
+    copy = expand_instruction(first(Copy, "COPY <<-A /x\n\t$tabs\nA\n"), {"tabs": "\tx"}.get)
+    assert copy.heredocs[0].text == "\tx\n"
+
+
 def test_names_that_are_not_set_are_told_with_their_place() -> None:
     missed: list[tuple[str, int]] = []
 

@@ -135,6 +135,8 @@ def test_run_flags() -> None:
         ("CMD", "shell", ("",)),
         ('CMD ["\\u0041\\ud800"]', "exec", ("A\ufffd",)),
         ("CMD ['a']", "shell", ("['a']",)),
+        ('CMD ["a",]', "shell", ('["a",]',)),
+        ('CMD [["a"], "b"] x', "shell", ('[["a"], "b"] x',)),
     ],
 )
 def test_forms_of_a_command(text: str, form: str, arguments: tuple[str, ...]) -> None:
@@ -157,6 +159,24 @@ def test_arg() -> None:
     arg = first(Arg, "ARG a b=1 c= 'd'=\"e f\"")
     found = [(d.name.text, d.default.text if d.default else None) for d in arg.definitions]
     assert found == [("a", None), ("b", "1"), ("c", ""), ("'d'", '"e f"')]
+
+
+def test_arg_knows_the_place_of_names_and_defaults() -> None:
+    arg = first(Arg, "ARG one two=2 three='3 4'")
+    places = [(d.name.location.column, d.name.location.length) for d in arg.definitions]
+    assert places == [(5, 3), (9, 3), (15, 5)]
+    assert [(d.default.location.column, d.default.location.length) for d in arg.definitions if d.default] == [
+        *((13, 1), (21, 5)),
+    ]
+
+
+def test_env_knows_the_place_of_names_and_values() -> None:
+    env = first(Env, "ENV a=1 bc='d e'")
+    assert [(p.name.location.column, p.value.location.column, p.value.location.length) for p in env.pairs] == [
+        *((5, 7, 1), (9, 12, 5)),
+    ]
+    legacy = first(Env, "ENV name  the value").pairs[0]
+    assert (legacy.name.location.length, legacy.value.location.column, legacy.value.location.length) == (4, 11, 9)
 
 
 def test_expose_is_sorted_as_written() -> None:
@@ -193,6 +213,13 @@ def test_no_instruction_drops_a_flag(keyword: str) -> None:
 def test_the_json_form_of_a_copy_may_hold_anything() -> None:
     copy = first(Copy, 'COPY ["a b", "#c", "/d"]')
     assert [word.text for word in copy.sources] == ["a b", "#c"]
+
+
+@pytest.mark.parametrize(
+    "text", ['["a", [], "b"]', '["a", [["b"]], {"c": [1, {}]}]', "[1.5e3]", "[null]", '["a", true]']
+)
+def test_json_that_is_not_all_strings_is_refused(text: str) -> None:
+    assert messages(f"FROM x\nCMD {text}\n") == ["the JSON form takes strings only"]
 
 
 def test_bytes_that_are_not_utf8_are_kept() -> None:

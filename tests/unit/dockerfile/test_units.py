@@ -17,6 +17,7 @@ from pyoci.dockerfile.units import format_duration, parse_boolean, parse_duratio
         ("1ns", 1, "1ns"),
         ("1.5us", 1500, "1.5µs"),
         ("1µs", 1000, "1µs"),
+        ("1\u03bcs", 1000, "1µs"),
         ("2ms", 2_000_000, "2ms"),
         ("30s", 30 * 10**9, "30s"),
         ("1m30s", 90 * 10**9, "1m30s"),
@@ -101,6 +102,8 @@ def test_what_is_no_signal(text: str) -> None:
         ("[::1]:8080:80", PortRange(80, 80, "tcp", has_host_part=True)),
         ("::1:8080:80", PortRange(80, 80, "tcp", has_host_part=True)),
         ("8000-8010:80", PortRange(80, 80, "tcp", has_host_part=True)),
+        ("8000-8002:80-82", PortRange(80, 82, "tcp", has_host_part=True)),
+        ("65535", PortRange(65535, 65535, "tcp")),
         (":80", PortRange(80, 80, "tcp")),
     ],
 )
