@@ -58,10 +58,10 @@ class VerifyingReader(io.RawIOBase):
             data = self.read(len(buffer))
             buffer[: len(data)] = data
             return len(data)
-        view = memoryview(buffer)[: self._left + 1]
-        if not view:
+        if not len(buffer):
             return 0
         with self._failing_for_ever():
+            view = memoryview(buffer)[: self._left + 1]
             count: int = readinto(view)
             self._take(view[:count])
         return count

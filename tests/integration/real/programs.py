@@ -55,13 +55,23 @@ def output(
 
 @contextmanager
 def scratch_directory(prefix: str) -> Iterator[Path]:
-    """A directory with a path short enough for sockets. What was mounted in it is unmounted before it is removed."""
-    directory = Path(tempfile.mkdtemp(prefix=f"pyoci-{prefix}-", dir="/tmp"))
+    """A directory with a path short enough for sockets. What was mounted in it is unmounted before it is removed.
+
+    What earlier runs left because they were killed is removed too: the name has the process that it belongs to.
+    """
+    for left in Path("/tmp").glob(f"pyoci-{prefix}-*-*"):
+        if not Path("/proc", left.name.split("-")[2]).exists():
+            _remove(left)
+    directory = Path(tempfile.mkdtemp(prefix=f"pyoci-{prefix}-{os.getpid()}-", dir="/tmp"))
     try:
         yield directory
     finally:
-        _unmount(directory)
-        shutil.rmtree(directory)
+        _remove(directory)
+
+
+def _remove(directory: Path) -> None:
+    _unmount(directory)
+    shutil.rmtree(directory)
 
 
 def _unmount(directory: Path) -> None:
@@ -76,10 +86,10 @@ def _unmount(directory: Path) -> None:
 def daemon(
     command: Sequence[str | Path], log: Path, *, ready: Callable[[], bool], start_seconds: float = 60
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A program that runs while the block does, begun when `ready`; its children end with it."""
+    """A program that runs while the block does, begun when `ready`; it ends with the tests, even if they are killed."""
     with log.open("wb") as stream:
         process = subprocess.Popen(
-            [str(word) for word in command],
+            ["setpriv", "--pdeathsig=TERM", *(str(word) for word in command)],
             env={"PATH": PATH, "HOME": str(log.parent)},
             stdin=subprocess.DEVNULL,
             stdout=stream,
