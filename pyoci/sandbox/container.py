@@ -62,7 +62,7 @@ def main(request: RunRequest, link: Channel, stdio: list[int]) -> NoReturn:
 
 def _run(request: RunRequest, link: Channel, stdio: list[int]) -> int:
     last_capability = kernel.last_capability()
-    _separate(request)
+    _separate(request, link)
     sockets, made = _build_root(request)
     if made:
         link.send(("made", made))
@@ -87,7 +87,7 @@ def _run(request: RunRequest, link: Channel, stdio: list[int]) -> int:
     return _reap(command)
 
 
-def _separate(request: RunRequest) -> None:
+def _separate(request: RunRequest, link: Channel) -> None:
     flags = kernel.CLONE_NEWNS | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS
     if request["network"] == "none":
         flags |= kernel.CLONE_NEWNET
@@ -98,9 +98,15 @@ def _separate(request: RunRequest) -> None:
         except OSError as error:
             if error.errno != 22:  # EINVAL: a kernel without cgroups
                 raise
+    with Attempt("cannot separate the mount namespace"):
         mounting.mount(None, "/", None, mounting.MS_REC | mounting.MS_PRIVATE)
+    try:
         _socket.sethostname(request["hostname"])
-        if request["network"] == "none":
+    except PermissionError:
+        # podman's filter lets root of a user namespace mount but not name.
+        link.send(("note", "the host name of the container shows in steps: its filter forbids another"))
+    if request["network"] == "none":
+        with Attempt("cannot raise the loopback interface"):
             _raise_loopback()
 
 
