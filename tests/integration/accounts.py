@@ -39,7 +39,9 @@ class Account:
 @contextmanager
 def root_account() -> Iterator[Account]:
     """root, with a home that is not root's."""
-    with _home() as home:
+    with _locked():
+        _remove_leftovers()
+    with public_directory("home") as home:
         yield Account("root", 0, 0, home)
 
 
@@ -50,7 +52,7 @@ def temporary_account(*, subordinate_ids: bool) -> Iterator[Account]:
     Everything that is in the home is deleted afterwards, also what belongs to subordinate IDs.
     """
     name = f"pyoci{os.getpid()}n{next(_numbers)}"
-    with _home() as home:
+    with public_directory("home") as home:
         with _locked():
             _remove_leftovers()
             _run("useradd", "--no-create-home", "--home-dir", str(home), "--shell", "/bin/sh", "--user-group", name)
@@ -75,12 +77,18 @@ def _locked() -> Iterator[None]:
 
 
 def _remove_leftovers() -> None:
-    """Removes users, and their homes, of test runs that were killed before they could."""
+    """Removes users and directories of test runs that were killed before they could."""
     for entry in pwd.getpwall():
-        found = re.fullmatch(r"pyoci(\d+)n\d+", entry.pw_name)
-        if found and not Path("/proc", found[1]).exists():
+        if _of_a_dead_process(r"pyoci(\d+)n\d+", entry.pw_name):
             _run("userdel", entry.pw_name)
-            shutil.rmtree(entry.pw_dir, ignore_errors=True)
+    for directory in Path(tempfile.gettempdir()).glob("pyoci-*"):
+        if _of_a_dead_process(r"pyoci-(?:home|installed)-(\d+)-\w+", directory.name):
+            shutil.rmtree(directory, ignore_errors=True)
+
+
+def _of_a_dead_process(pattern: str, name: str) -> bool:
+    found = re.fullmatch(pattern, name)
+    return found is not None and not Path("/proc", found[1]).exists()
 
 
 def _set_subordinate_ids(file: Path, flag: str, name: str, *, wanted: bool) -> None:
@@ -96,13 +104,14 @@ def _set_subordinate_ids(file: Path, flag: str, name: str, *, wanted: bool) -> N
 
 
 @contextmanager
-def _home() -> Iterator[Path]:
-    home = Path(tempfile.mkdtemp(prefix="pyoci-home-"))
-    home.chmod(0o755)
+def public_directory(purpose: str) -> Iterator[Path]:
+    """A new directory that every user can reach, unlike pytest's own; deleted afterwards."""
+    directory = Path(tempfile.mkdtemp(prefix=f"pyoci-{purpose}-{os.getpid()}-"))
+    directory.chmod(0o755)
     try:
-        yield home
+        yield directory
     finally:
-        shutil.rmtree(home)
+        shutil.rmtree(directory)
 
 
 def _run(*command: str) -> str:

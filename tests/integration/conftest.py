@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.integration.accounts import Installation, installation
+from tests.integration.accounts import Installation, installation, public_directory
 from tests.integration.bases import busybox_base, debian_base
 from tests.integration.real.containerd import RealContainerd, real_containerd
 from tests.integration.real.docker import RealDocker, real_docker
@@ -40,12 +38,8 @@ def debian_tar(base_cache: Path) -> Path:
 @pytest.fixture(scope="session")
 def pyoci() -> Iterator[Installation]:
     """pyoci for users who can read nothing of root's, such as pytest's own temporary directories."""
-    directory = Path(tempfile.mkdtemp(prefix="pyoci-installed-"))
-    directory.chmod(0o755)
-    try:
+    with public_directory("installed") as directory:
         yield installation(directory / "packages")
-    finally:
-        shutil.rmtree(directory)
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""script/demo in a fresh clone, by three kinds of users: it works, its second run is cached, all get one image."""
+"""script/demo in a fresh clone, by root and by an ordinary user: it works, a second run is cached, both get one image."""
 
 from __future__ import annotations
 
@@ -61,8 +61,8 @@ def steps(output: str) -> tuple[int, int]:
 @pytest.mark.timeout(1200)
 def test_the_demo_works_for_everybody_and_makes_one_image(pyoci: Installation) -> None:
     found: dict[str, dict[str, str]] = {}
-    for kind, make_account in KINDS.items():
-        with make_account() as account:
+    for kind in ("root", "single"):
+        with KINDS[kind]() as account:
             directory = clone(account)
             first = demo(account, directory, pyoci.python)
             assert first.count("user: root id: 0\n") == 3
