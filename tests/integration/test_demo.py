@@ -1,4 +1,4 @@
-"""script/demo in a fresh clone, by root and by an ordinary user: it works, a second run is cached, both get one image."""
+"""script/demo in a fresh clone, by root and by an ordinary user: it works, a second run is cached, the image is one."""
 
 from __future__ import annotations
 
