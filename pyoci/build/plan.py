@@ -93,5 +93,5 @@ class Plan:
     """Of what this Dockerfile adds: one entry per instruction, `empty_layer` where it adds no layer."""
     runs: tuple[PlannedRun, ...]
     locations: Mapping[str, Location]
-    """Where the config's parts come from: `entrypoint`, `cmd`, `user`, `from`, for whoever looks at the image."""
+    """Where the config's parts come from: `entrypoint`, `cmd`, `user`, `expose`, `healthcheck`, `workdir`, `from`."""
     unused_args: tuple[str, ...] = ()

@@ -229,6 +229,7 @@ class StagePlanner:
     def _workdir(self, instruction: Workdir) -> None:
         path = next_workdir(self.config.working_dir or "/", instruction.path.text)
         self.config = replace(self.config, working_dir=path)
+        self._locations["workdir"] = instruction.location
         if path != "/":
             step = WorkdirStep(joined_path("/", path), self.config.user, self.options.epoch)
             self.add_step(step, (), instruction, f"WORKDIR {instruction.path.text}")
@@ -257,7 +258,7 @@ class StagePlanner:
             self.variables.environment.update((pair.name.text, pair.value.text) for pair in instruction.pairs)
         if isinstance(instruction, Cmd):
             self._cmd_is_set = True
-        if isinstance(instruction, Cmd | Entrypoint | User | Expose):
+        if isinstance(instruction, Cmd | Entrypoint | User | Expose | Healthcheck):
             self._locations[type(instruction).__name__.lower()] = instruction.location
         self.add_history(text, has_layer=False)
 

@@ -98,5 +98,5 @@ def _workdir(subject: Subject) -> Iterator[Finding]:
             f"the working directory {path} {what}",
             "name a directory in WORKDIR",
             path=reached.path,
-            causes=("workdir", "from"),
+            causes=(*([subject.layer_cause(reached.entry)] if reached.entry else []), "workdir", "from"),
         )

@@ -22,7 +22,7 @@ FACTS_VERSION = 1
 HEAD_SIZE = 256
 """Bytes that Linux looks at to tell what it is to execute (BINPRM_BUF_SIZE)."""
 
-FileKind = Literal["elf", "script", "empty", "text", "mach-o", "pe", "wasm", "data"]
+FileKind = Literal["elf", "script", "empty", "text", "mach-o", "pe", "wasm", "archive", "data"]
 _Loader = Literal["", "glibc", "musl"]
 
 _LOADER_LIMIT = 16 << 20
@@ -80,6 +80,8 @@ def analyse(data: Buffer) -> FileFacts:
         return FileFacts("mach-o")
     if head.startswith(b"\0asm"):
         return FileFacts("wasm")
+    if head.startswith(b"!<arch>\n"):
+        return FileFacts("archive")
     printable = all(byte >= 0x20 or byte in b"\t\n\r\f\x1b" for byte in head)
     return FileFacts("text", head) if printable else FileFacts("data")
 

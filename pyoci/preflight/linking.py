@@ -137,8 +137,9 @@ class _Linker:
             reason = ""
             for path, real_path, entry in candidates[name]:
                 facts = self.subject.files.facts(entry)
-                reason = self._objection(path, entry, facts)
-                if not reason and facts.elf is not None:
+                objection = self._objection(path, entry, facts)
+                reason = reason or objection
+                if not objection and facts.elf is not None:
                     found[name] = _Object(path, real_path, entry, facts.elf, requester)
                     break
             else:

@@ -25,6 +25,7 @@ _KINDS = {
     "pe": ("a program for Windows", "build it for the image's platform: GOOS=linux GOARCH={arch} for Go"),
     "mach-o": ("a program for macOS", "build it for the image's platform: GOOS=linux GOARCH={arch} for Go"),
     "wasm": ("a WebAssembly module", "run it with a WebAssembly runtime"),
+    "archive": ("an archive of object files", "give go build a main package, or link it"),
     "data": ("neither a program nor a script", "was the right file copied?"),
     "empty": ("an empty file", "was it copied before it was written?"),
 }
@@ -63,7 +64,7 @@ def program_findings(
         yield _not_executable(subject, target, entry, path, causes)
         return
     facts = subject.files.facts(entry)
-    yield from _format_findings(subject, Target(target.what, causes), reached, facts, by_shell=by_shell, depth=depth)
+    yield from _format_findings(subject, replace(target, causes=causes), reached, facts, by_shell=by_shell, depth=depth)
 
 
 def not_there(subject: Subject, target: Target, reached: Reached) -> Finding:
@@ -148,8 +149,5 @@ def _format_findings(
                 return
             what, hint = _KINDS[kind]
             hint = hint.replace("{arch}", subject.platform.architecture)
-            yield replace(
-                finding(
-                    "NotAProgram", f"{target.what} is {what}: exec format error", hint, path=path, causes=target.causes
-                )
-            )
+            message = f"{target.what} is {what}: exec format error"
+            yield finding("NotAProgram", message, hint, path=path, causes=target.causes)

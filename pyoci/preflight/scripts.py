@@ -65,8 +65,6 @@ def _advice(head: bytes) -> str:
         return "take the byte order mark off: save it as UTF-8 without BOM"
     if head.startswith(b"version https://git-lfs.github.com/"):
         return "it is a Git LFS pointer: run git lfs pull before the build"
-    if head.startswith(b"!<arch>\n"):
-        return "it is an archive of object files: give go build a main package, or link it"
     if head.lstrip().startswith(b"#!"):
         return "nothing may stand before the #!, not even a blank line"
     return "begin it with #!/bin/sh, or name its interpreter in the entrypoint"
@@ -111,7 +109,7 @@ def script_findings(
 
 
 def _interpreter(subject: Subject, target: Target, path: str, line: FirstLine) -> Iterator[Finding | ScriptInterpreter]:
-    inner = Target(f'{target.what}: its interpreter "{line.interpreter}"', target.causes)
+    inner = target.interpreter(line.interpreter)
     found = subject.reach(line.interpreter)
     if found.obstacle in ("missing", "not a directory", "loop"):
         yield _missing(subject, target, path, line.interpreter, found.path)
@@ -124,7 +122,7 @@ def _interpreter(subject: Subject, target: Target, path: str, line: FirstLine) -
         return
     located = find_in_path(subject, name)
     if located.reached is not None:
-        yield ScriptInterpreter(Target(f'{target.what}: its interpreter "{name}"', target.causes), located.reached)
+        yield ScriptInterpreter(target.interpreter(name), located.reached)
     elif " " in name and not is_split:
         yield finding(
             "ScriptInterpreterMissing",

@@ -27,6 +27,13 @@ class Target:
     what: str
     """`entrypoint "/app"`."""
     causes: tuple[str, ...]
+    script: str = ""
+    """What the script is called that this is the interpreter of."""
+
+    def interpreter(self, name: str) -> Target:
+        """The interpreter of this script, or of the script that this interprets."""
+        script = self.script or self.what
+        return Target(f'{script}: its interpreter "{name}"', self.causes, script)
 
 
 @dataclass(frozen=True, slots=True)

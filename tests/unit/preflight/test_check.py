@@ -141,8 +141,8 @@ FAULTS: dict[str, tuple[dict[str, Item], dict[str, Any], str]] = {
     "an archive": (
         {"app": script("!<arch>\n__.PKGDEF\n")},
         {},
-        'error: entrypoint "/app" is a text whose first line does not begin with "#!": exec format error '
-        "| it is an archive of object files: give go build a main package, or link it",
+        'error: entrypoint "/app" is an archive of object files: exec format error '
+        "| give go build a main package, or link it",
     ),
     "nothing that has a name": (
         {"app": executable(b"\1\2\3\0")},

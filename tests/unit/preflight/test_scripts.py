@@ -100,9 +100,8 @@ FAULTS: dict[str, tuple[dict[str, Item], bytes, str]] = {
     "itself": (
         {},
         b"#!/run.sh\n",
-        'error: entrypoint "/run.sh"'
-        + ': its interpreter "/run.sh"' * 5
-        + ": more than 5 scripts are each other's interpreters | name a program in the first line of the script",
+        'error: entrypoint "/run.sh": its interpreter "/run.sh": more than 5 scripts are each other\'s interpreters '
+        "| name a program in the first line of the script",
     ),
 }
 
