@@ -107,7 +107,7 @@ class Services:
         """Who the user is at registries, and what was told to them."""
         from pyoci.api.settings import GivenCredentials, credential_source
 
-        return GivenCredentials(credential_source(self.environment))
+        return GivenCredentials(credential_source(self.environment, self.reporter.warning))
 
     @_once
     def client(self) -> RegistryClient:

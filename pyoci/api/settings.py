@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -21,15 +22,17 @@ def hosts_config(options: Options) -> HostsConfig:
     Raises:
         UsageError: a configuration file is not readable or says what it cannot mean.
     """
-    from pyoci.registry.hosts import HostsConfig
-    from pyoci.registry.proxies import proxies_from_environment
+    from pyoci.registry.hosts_files import host_files, load_hosts
 
     environment = options.environment
-    config = HostsConfig(proxies=proxies_from_environment(environment.variables))
-    ca_files = options.ca_files
-    bundle = environment.variables.get("SSL_CERT_FILE")
-    if bundle:
-        ca_files = (*ca_files, environment.path(bundle))
+    variables = dict(environment.variables)
+    for name in ("SSL_CERT_FILE", "PYOCI_CONFIG"):
+        if variables.get(name):
+            variables[name] = str(environment.path(variables[name]))
+    explicit = environment.path(options.config) if options.config is not None else None
+    files = host_files(variables, environment.home, config=explicit)
+    config = load_hosts(files, variables, environment.home)
+    ca_files = tuple(environment.path(path) for path in options.ca_files)
     return replace(config, ca_files=(*config.ca_files, *ca_files)).with_insecure(options.insecure_registries)
 
 
@@ -48,8 +51,9 @@ class GivenCredentials:
         return found
 
 
-def credential_source(environment: Environment) -> CredentialSource:
-    """Who the user is at registries: docker's and podman's files."""
+def credential_source(environment: Environment, warn: Callable[[str], None]) -> CredentialSource:
+    """Who the user is at registries: docker's and podman's files, and the helper programs that they name."""
     from pyoci.registry.credentials import CredentialFiles, credential_paths
 
-    return CredentialFiles(credential_paths(environment.variables, environment.home, environment.uid))
+    variables = environment.variables
+    return CredentialFiles(credential_paths(variables, environment.home, environment.uid), variables, warn)
