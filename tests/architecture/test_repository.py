@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests import conftest
 from tests.architecture.source import ROOT
 
 PUBLIC_INDEXES = {"pypi.org", "files.pythonhosted.org"}
@@ -55,3 +57,8 @@ def test_no_file_names_the_machine_that_it_was_written_on() -> None:
 def test_every_file_is_text() -> None:
     binary = [str(path.relative_to(ROOT)) for path in kept_files() if path.is_file() and b"\0" in path.read_bytes()]
     assert not binary
+
+
+def test_the_gate_lets_no_part_be_missing() -> None:
+    required = re.search(r"^export PYOCI_REQUIRE=(\S+)$", (ROOT / ".ci/run").read_text(), re.MULTILINE)
+    assert required and set(required[1].split(",")) == set(conftest.PARTS)
