@@ -222,6 +222,16 @@ def test_json_that_is_not_all_strings_is_refused(text: str) -> None:
     assert messages(f"FROM x\nCMD {text}\n") == ["the JSON form takes strings only"]
 
 
+@pytest.mark.parametrize(
+    "text",
+    ['[{"a": 1]}', '["a"', "[,]", '["a" "b"]', "[1,]", '["a\x01"]', '["a]', '["\\x"]', "[01]", "[1e999]", "[NaN]",
+     '{"a": "b"}',      '[{"a"}]', '[{"a": "b",}]', '[{1: "b"}]', "[tru]", '["a"]]', '["a":"b"]', "[1 2]", "[-]", "[[]", "[" * 20_000],
+)  # fmt: skip
+def test_what_is_no_json_is_the_shell_form(text: str) -> None:
+    cmd = first(Cmd, f"CMD {text}")
+    assert (cmd.form, cmd.arguments) == ("shell", (text,))
+
+
 def test_bytes_that_are_not_utf8_are_kept() -> None:
     run = read(b"FROM x\nRUN echo \xff\n").stages[0].instructions[0]
     assert isinstance(run, Run)

@@ -6,6 +6,7 @@ import pytest
 
 from pyoci.dockerfile.expand import expand_instruction
 from pyoci.dockerfile.instructions import Run
+from pyoci.dockerfile.mount_options import split_commas
 from pyoci.dockerfile.mounts import BindMount, CacheMount, Mount, SecretMount, SshMount, TmpfsMount, mount_of
 from pyoci.errors import DockerfileError
 from tests.unit.dockerfile.reading import first, messages
@@ -50,6 +51,28 @@ def mount(text: str, **variables: str) -> Mount:
 def test_what_options_mean(text: str, expected: Mount) -> None:
     quoted = text.replace('"', '\\"')
     assert mount(quoted) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "fields"),
+    [
+        ("a", [("a", 0)]),
+        ("a,b=c", [("a", 0), ("b=c", 2)]),
+        (",a", [("", 0), ("a", 1)]),
+        ("a,", [("a", 0), ("", 2)]),
+        ('"a,b",c', [("a,b", 0), ("c", 6)]),
+        ('"a""b"', [('a"b', 0)]),
+        ('x,""', [("x", 0), ("", 2)]),
+    ],
+)
+def test_fields_between_commas(text: str, fields: list[tuple[str, int]]) -> None:
+    assert split_commas(text) == fields
+
+
+@pytest.mark.parametrize("text", ["", 'a"b', '"a', '"a"b', '"a""'])
+def test_what_is_no_list_of_fields(text: str) -> None:
+    with pytest.raises(ValueError, match=r"quot|empty"):
+        split_commas(text)
 
 
 def test_variables_stand_in_values_but_not_in_from() -> None:
