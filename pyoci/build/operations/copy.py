@@ -37,7 +37,7 @@ class Placement:
         mode = source.mode
         if self.mode is not None and source.type != "symlink":
             mode = self.mode(source.mode, source.type == "dir")
-        mtime = min(source.mtime, self.epoch) if self.keep_times else self.epoch
+        mtime = source.mtime if self.keep_times else self.epoch  # the layer's writer lets none be after the epoch
         return replace(source, path=path, uid=uid, gid=gid, mode=mode, mtime=mtime)
 
     def parent(self, path: LayerPath) -> Entry:

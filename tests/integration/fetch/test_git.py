@@ -17,6 +17,7 @@ import pytest
 from pyoci.api.web import Web
 from pyoci.errors import BuildError, Cancelled
 from pyoci.fetch.git import Checkout, GitFetcher, GitSource
+from pyoci.fetch.git_command import Git
 from pyoci.fetch.protocols import Ssh
 from pyoci.registry.hosts import HostsConfig
 from pyoci.store import Store
@@ -375,6 +376,47 @@ def test_configuration_of_the_user_does_not_count(tmp_path: Path, server: GitSer
     assert not (tmp_path / "t").exists()
 
 
+def test_what_git_is_told(tmp_path: Path) -> None:
+    """With a stand-in for git that shows its environment."""
+    program = tmp_path / "git"
+    program.write_text("#!/bin/sh\nenv\npwd\n")
+    program.chmod(0o755)
+    variables = {"PATH": "/bin:/usr/bin", "HOME": "/root", "GIT_SSL_NO_VERIFY": "1", "https_proxy": "http://proxy"}
+    git = Git(str(program), variables, (("http.https://h/.extraHeader", "Authorization: x"),))
+    for protocols, allowed in [("https", "https"), ("", "none")]:
+        lines = git.text("fetch", protocols=protocols).splitlines()
+        told = dict(line.split("=", 1) for line in lines if "=" in line)
+        assert lines[-1] == "/"
+        config = {
+            told[f"GIT_CONFIG_KEY_{n}"]: told[f"GIT_CONFIG_VALUE_{n}"] for n in range(int(told["GIT_CONFIG_COUNT"]))
+        }
+        assert told["GIT_ALLOW_PROTOCOL"] == allowed
+        assert told["HOME"] == told["XDG_CONFIG_HOME"] == told["GIT_CONFIG_GLOBAL"] == "/dev/null"
+        assert (told["GIT_CONFIG_NOSYSTEM"], told["GIT_TERMINAL_PROMPT"], told["GIT_TEMPLATE_DIR"]) == ("1", "0", "")
+        assert told["https_proxy"] == "http://proxy"
+        assert "GIT_SSL_NO_VERIFY" not in told
+        assert config["core.hooksPath"] == "/dev/null"
+        assert config["pack.threads"] == "1"
+        assert config["http.https://h/.extraHeader"] == "Authorization: x"
+
+
+def test_a_kept_repository_of_many_files_is_the_same_everywhere(tmp_path: Path, server: GitServer) -> None:
+    """Of more objects than git unpacks, so that they come as a pack, with the deltas that the server happens to use."""
+    repository = server.repository("many")
+    lines = [f"line {number} {'x' * (number % 50)}" for number in range(300)]
+    first = repository.commit({f"file-{n}": "\n".join(lines[n:] + lines[:n]) for n in range(150)})
+    repository.commit({f"file-{n}": "\n".join(lines[: n + 50]) for n in range(100)})
+    source = GitSource(server.url("many"), "main", keep_git_directory=True)
+    copies = []
+    for warmed, window in (("main", 0), (first, 50)):
+        repository.git("--git-dir", str(repository.bare), "repack", "-a", "-d", "-f", "-q", f"--window={window}")
+        with fetching(tmp_path / warmed) as fetcher:
+            checked_out(fetcher, GitSource(server.url("many"), warmed))
+            copies.append(dict(contents(checked_out(fetcher, source).directory)))
+    assert copies[0] == copies[1]
+    assert len([path for path in copies[0] if path.endswith(".pack")]) == 1
+
+
 def test_without_git_the_error_says_so(tmp_path: Path) -> None:
     nowhere = {"PATH": str(tmp_path)}
     with fetching(tmp_path, variables=nowhere) as fetcher, pytest.raises(BuildError, match="git is not installed"):
@@ -544,6 +586,19 @@ def test_servers_that_know_neither_depth_nor_commits(
         assert listing(checked_out(fetcher, GitSource(web.url("/dumb"), "old")).directory) == FIRST
         commit = app.git("rev-parse", "main")
         assert listing(checked_out(fetcher, GitSource(web.url("/dumb"), commit)).directory) == SECOND
+
+
+def test_servers_that_give_only_what_they_advertise(tmp_path: Path, server: GitServer, web: WebServer) -> None:
+    repository = server.repository("advertised")
+    first = repository.commit({"file": "one"})
+    repository.commit({"file": "two"})
+    web.git_is_old = True
+    url = web.url("/git/advertised.git")
+    with fetching(tmp_path) as fetcher:
+        assert listing(checked_out(fetcher, GitSource(url)).directory) == {"file": "644 two"}  # makes it shallow
+        assert listing(checked_out(fetcher, GitSource(url, first)).directory) == {"file": "644 one"}
+        with pytest.raises(BuildError, match=f"commit {'1' * 40} can not be found in the repository"):
+            checked_out(fetcher, GitSource(url, "1" * 40))
 
 
 def test_over_ssh(tmp_path: Path, server: GitServer, app: SourceRepository) -> None:

@@ -49,6 +49,8 @@ class WebServer:
         self.pages: dict[str, Page] = {}
         self.repositories: Path | None = None
         self.git_authorization = ""
+        self.git_is_old = False
+        """Version 0 of the protocol, in which only what is advertised can be asked for."""
         self.asked: list[Asked] = []
 
     def url(self, path: str, *, host: str = "127.0.0.1") -> str:
@@ -123,7 +125,7 @@ class _Handler(BaseHTTPRequestHandler):
             "GIT_CONFIG_COUNT": "1",
             "GIT_CONFIG_KEY_0": "safe.directory",
             "GIT_CONFIG_VALUE_0": "*",
-            "GIT_PROTOCOL": self.headers.get("Git-Protocol", ""),
+            "GIT_PROTOCOL": "" if self.world.git_is_old else self.headers.get("Git-Protocol", ""),
             "PATH_INFO": unquote(path),
             "QUERY_STRING": query,
             "REQUEST_METHOD": self.command,
