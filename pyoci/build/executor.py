@@ -139,9 +139,8 @@ class StepExecutor:
 
     def _mount_digest(self, step: RunStep, position: int, source: Result) -> Digest:
         """Of what the mounts of a RUN show of an input: one directory by content, the whole by its identity."""
-        shown = sorted(
-            {m.source for m in step.mounts if isinstance(m, BindMountStep | CacheMountStep) and m.input == position}
-        )
+        binds = [mount for mount in step.mounts if isinstance(mount, BindMountStep | CacheMountStep)]
+        shown = sorted({m.source if isinstance(m, BindMountStep) else "" for m in binds if m.input == position})
         if "" in shown or source.result_id is None:
             return structural_digest(source.result_id)
         files = self._files(source)

@@ -108,7 +108,6 @@ def _mount(planner: StagePlanner, options: MountOptions, inputs: list[VertexID])
                 sharing=mount.sharing,
                 read_only=mount.read_only,
                 input=_seed(planner, origin, mount.source, options, inputs) if origin else None,
-                source=_clean(mount.source),
                 mode=0o755 if mount.mode is None else mount.mode,
                 uid=mount.uid or 0,
                 gid=mount.gid or 0,

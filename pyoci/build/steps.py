@@ -151,7 +151,6 @@ class CacheMountStep:
     read_only: bool
     input: int | None
     """Position of the input that a new cache starts from."""
-    source: str
     mode: int
     uid: int
     gid: int

@@ -9,6 +9,9 @@
     == dir d 0700
     == link l target
     == fifo f
+    == tar t.tar.gz
+    file a/b 4755 1:2 content
+    hardlink c 0644 0:0 a/b
     == option target=final
     == arg NAME=value
     == fails
@@ -18,11 +21,22 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import io
 import json
+import lzma
 import os
+import sys
+import tarfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 __all__ = ["BUILDS", "Case", "read_case", "read_cases"]
 
@@ -89,15 +103,55 @@ class Case:
                 os.mkfifo(path)
             elif node.kind == "dir":
                 path.mkdir(exist_ok=True)
+            elif node.kind == "tar":
+                _write_tar(path, node.content.splitlines())
             else:
                 path.write_bytes(node.content.encode("utf-8", "surrogateescape"))
         for node in reversed(self.nodes):
-            if node.kind in ("file", "dir", "fifo"):
+            if node.kind in ("file", "dir", "fifo", "tar"):
                 default = "0755" if node.kind == "dir" else "0644"
                 (directory / node.path).chmod(int(node.argument or default, 8))
         for parent in sorted({p for node in self.nodes for p in (directory / node.path).parents if p > directory}):
             if not any(node.kind == "dir" and directory / node.path == parent for node in self.nodes):
                 parent.chmod(0o755)
+
+
+_TAR_TYPES = {
+    "file": tarfile.REGTYPE,
+    "hardlink": tarfile.LNKTYPE,
+    "link": tarfile.SYMTYPE,
+    "dir": tarfile.DIRTYPE,
+    "fifo": tarfile.FIFOTYPE,
+}
+
+
+def _write_tar(path: Path, lines: list[str]) -> None:
+    """An archive of entries `KIND PATH MODE UID:GID [CONTENT or TARGET]`, compressed as its name says."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        for line in lines:
+            kind, name, mode, owner, *rest = line.split(" ", 4)
+            member = tarfile.TarInfo(name)
+            member.type, member.mode, member.mtime = _TAR_TYPES[kind], int(mode, 8), 1_600_000_000
+            member.uid, member.gid = map(int, owner.split(":"))
+            content = (rest[0] + "\n").encode() if rest and kind == "file" else b""
+            member.size, member.linkname = len(content), rest[0] if rest and kind != "file" else ""
+            tar.addfile(member, io.BytesIO(content))
+    path.write_bytes(_compressed(path.suffix, out.getvalue()))
+
+
+def _compressed(suffix: str, data: bytes) -> bytes:
+    match suffix:
+        case ".gz" | ".tgz":
+            return gzip.compress(data, mtime=0)
+        case ".bz2":
+            return bz2.compress(data)
+        case ".xz":
+            return lzma.compress(data)
+        case ".zst":
+            return zstd.compress(data)
+        case _:
+            return data
 
 
 def read_case(path: Path) -> Case:

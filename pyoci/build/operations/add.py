@@ -81,8 +81,8 @@ def place_archive(
     if root.type != "file" or not _is_archive(files, root):
         return False
     base = to.resolve(step.destination)
-    to.make_directories(base, placement.parent)
-    implied = Placement(None, None, step.epoch)
+    to.make_directories(base, replace(placement, mode=None).parent)
+    implied = Placement((0, 0), None, step.epoch)
     spool = Spool(directory)
     with _tar(files, root) as stream:
         for entry, body in read_archive(stream):

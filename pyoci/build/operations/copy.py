@@ -8,6 +8,7 @@ down replaced.
 from __future__ import annotations
 
 import io
+import stat
 from collections.abc import Hashable
 from dataclasses import dataclass, replace
 
@@ -40,10 +41,16 @@ class Placement:
         mtime = source.mtime if self.keep_times else self.epoch  # the layer's writer lets none be after the epoch
         return replace(source, path=path, uid=uid, gid=gid, mode=mode, mtime=mtime)
 
-    def parent(self, path: LayerPath) -> Entry:
-        """A directory that the destination implies: an octal mode is its mode too, a symbolic one is not (BuildKit)."""
+    def parent(self, path: LayerPath, above: Entry | None) -> Entry:
+        """A directory that the destination implies: an octal mode is its mode too, a symbolic one is not (BuildKit).
+
+        A set-group-ID directory above hands its bit down, and its group unless an owner was named, as mkdir(2) does.
+        """
         uid, gid = self.owner or (0, 0)
         mode = 0o755 if self.mode is None or self.mode.octal is None else self.mode.octal
+        if above is not None and above.mode & stat.S_ISGID:
+            mode |= stat.S_ISGID
+            gid = gid if self.owner else above.gid
         return Entry(path, "dir", mode=mode, uid=uid, gid=gid, mtime=self.epoch)
 
 

@@ -16,8 +16,8 @@ from pyoci.layer.protocols import OpenContent
 
 __all__ = ["Content", "Destination", "FromFiles", "ParentRule"]
 
-ParentRule: TypeAlias = Callable[[LayerPath], Entry]
-"""The entry of a directory that has to be made at a path."""
+ParentRule: TypeAlias = Callable[[LayerPath, "Entry | None"], Entry]
+"""The entry of a directory that has to be made at a path, in the directory above it (None for the root)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,13 +145,15 @@ class Destination:
             BuildError: a component is no directory.
         """
         parts = path.split("/") if path else []
+        above: Entry | None = None
         for depth in range(1, len(parts) + 1):
             current = LayerPath("/".join(parts[:depth]))
             there = self.lookup(current)
             if there is None:
-                self._placed[current] = make_parent(current)
+                there = self._placed[current] = make_parent(current, above)
             elif there.type != "dir":
                 raise BuildError(f"/{current} is not a directory", hint="something else of the image is in the way")
+            above = there
 
     def changes(self) -> Sequence[Change]:
         """What differs from the tree below, in order; with the directories on the way as they are, as docker has
