@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 from pyoci.errors import RegistryError, Unauthorized
 from pyoci.registry.challenge import Challenge
@@ -21,6 +21,7 @@ from pyoci.registry.credentials import Credential, CredentialSource
 from pyoci.registry.failure import Redactor
 from pyoci.registry.proxies import is_loopback
 from pyoci.registry.scopes import merge_scopes, split_scopes
+from pyoci.registry.urls import split_web_url, with_query
 
 __all__ = ["Authorizer", "Site", "TokenFetcher", "TokenRequest", "check_realm"]
 
@@ -188,8 +189,7 @@ class Authorizer:
             if credential is not None:
                 query.append(("account", credential.username))
                 basic = self._basic(credential)
-            separator = "&" if urlsplit(realm).query else "?"
-            request = TokenRequest(f"{realm}{separator}{urlencode(query)}" if query else realm, site, basic=basic)
+            request = TokenRequest(with_query(realm, *query), site, basic=basic)
         return self._decode_token(self._fetch(request), site, started)
 
     def _decode_token(self, body: bytes, site: Site, started: float) -> _Token:
@@ -215,14 +215,14 @@ def check_realm(realm: str, site: Site) -> None:
         Unauthorized: not an HTTP URL, or plain HTTP where that would be less than what the registry itself was
         reached by.
     """
-    parts, own = urlsplit(realm), urlsplit(site.origin)
-    if parts.scheme == "https" and parts.hostname and "@" not in parts.netloc:
+    parts, own = split_web_url(realm), split_web_url(site.origin)
+    if parts is not None and parts.scheme == "https":
         return
-    host, own_host = parts.hostname or "", own.hostname or ""
-    same = host == own_host or (is_loopback(host) and is_loopback(own_host))
-    if parts.scheme == "http" and own.scheme == "http" and host and same and "@" not in parts.netloc:
-        return
-    where = f"{parts.scheme or 'no scheme'}://{host}" if host else "no host"
+    if parts is not None and own is not None and own.scheme == "http":
+        host, own_host = parts.hostname or "", own.hostname or ""
+        if host == own_host or (is_loopback(host) and is_loopback(own_host)):
+            return
+    where = f"http://{parts.hostname}" if parts is not None else "which is no address"
     raise Unauthorized(
         f"{site.registry} names a token server that credentials cannot be sent to safely: {where}",
         hint="a token server must be reached over HTTPS",

@@ -94,14 +94,15 @@ def connect(
 
 
 def check_login(registry: str, credential: Credential, hosts: HostsConfig | None = None) -> None:
-    """Proves that a registry accepts a credential, before it is written to a file.
+    """Proves that a registry accepts a credential, before it is written to a file. `registry` may have a path.
 
     Raises:
         Unauthorized: it does not.
         RegistryError: it does not answer.
     """
-    with RegistryClient(hosts, FixedCredentials({registry: credential})) as client:
-        client.ping(registry)
+    host = registry.partition("/")[0]
+    with RegistryClient(hosts, FixedCredentials({host: credential})) as client:
+        client.ping(host)
 
 
 def _sleep_until(cancelled: threading.Event) -> Callable[[float], None]:

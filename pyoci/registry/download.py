@@ -12,7 +12,8 @@ from collections.abc import Callable
 
 from pyoci.errors import RegistryError
 from pyoci.registry.failure import TransportFailure
-from pyoci.registry.transport import Answer, host_of
+from pyoci.registry.transport import Answer
+from pyoci.registry.urls import host_of
 
 __all__ = ["ResumingReader"]
 

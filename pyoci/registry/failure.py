@@ -14,10 +14,10 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
-from urllib.parse import urlsplit
 
 from pyoci.errors import RegistryError, Unauthorized
 from pyoci.registry.proxies import is_loopback
+from pyoci.registry.urls import host_of, public_url
 
 __all__ = [
     "ERROR_BODY_LIMIT",
@@ -26,8 +26,8 @@ __all__ = [
     "Redactor",
     "TransportFailure",
     "decode_error_body",
+    "elsewhere_error",
     "one_line",
-    "public_url",
     "response_error",
     "transport_error",
     "transport_failure",
@@ -143,13 +143,6 @@ def one_line(text: str, limit: int = 300) -> str:
     return flat if len(flat) <= limit else flat[: limit - 1] + "…"
 
 
-def public_url(url: str) -> str:
-    """A URL without credentials, query and fragment."""
-    parts = urlsplit(url)
-    host = parts.netloc.rpartition("@")[2]
-    return f"{parts.scheme}://{host}{parts.path}" if parts.scheme else parts.path
-
-
 def decode_error_body(body: bytes, redactor: Redactor) -> tuple[Problem, ...]:
     """What an error body says, made safe to print; nothing when it is not of the form that distribution-spec gives."""
     try:
@@ -201,6 +194,21 @@ def response_error(
         detail=said,
         retry_after_seconds=retry_after_seconds,
         hint=_response_hint(status, code, registry, method, authenticated),
+    )
+
+
+def elsewhere_error(
+    purpose: str, *, method: str, url: str, status: int, registry: str, retry_after_seconds: float | None = None
+) -> RegistryError:
+    """The error for an answer of a host that the registry sent us to: whom it knows is not told by our credentials."""
+    words = _STATUS_WORDS.get(status, "")
+    return RegistryError(
+        f"cannot {purpose}: {host_of(url)}, where {registry} sent us, answered {status}{words}",
+        method=method,
+        url=public_url(url),
+        status=status,
+        retry_after_seconds=retry_after_seconds,
+        hint=f"try again; if it stays so, it is {registry} that sends to the wrong place",
     )
 
 

@@ -7,13 +7,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from urllib.parse import urljoin, urlsplit
 
 from pyoci.errors import InvalidDocument, RegistryError
 from pyoci.registry.exchange import Exchange
 from pyoci.registry.failure import one_line
 from pyoci.registry.hosts import Endpoint
 from pyoci.registry.transport import Answer
+from pyoci.registry.urls import followed, public_url, split_web_url
 
 __all__ = ["list_tags", "pages"]
 
@@ -64,9 +64,9 @@ def pages(
 def _next_page(answer: Answer, path: str) -> str | None:
     for match in _LINK.finditer(answer.header("Link")):
         if _NEXT.search(match[2]):
-            parts = urlsplit(urljoin(answer.url, match[1]))
-            if parts.path != path:
-                raise RegistryError(f"the next page of {path} is said to be {one_line(parts.path, 100)}")
+            parts = split_web_url(followed(answer.url, match[1]) or "")
+            if parts is None or parts.path != path:
+                raise RegistryError(f"the next page of {path} is said to be {one_line(public_url(match[1]), 100)}")
             return f"{parts.path}?{parts.query}" if parts.query else parts.path
     return None
 

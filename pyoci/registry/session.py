@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from random import random as _random
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urljoin
 
 from pyoci.errors import Cancelled, RegistryError, Unauthorized
 from pyoci.progress import Reporter
@@ -25,14 +25,15 @@ from pyoci.registry.failure import (
     Redactor,
     TransportFailure,
     decode_error_body,
+    elsewhere_error,
     one_line,
-    public_url,
     response_error,
     transport_error,
 )
 from pyoci.registry.hosts import Endpoint, HostsConfig
 from pyoci.registry.retry import RETRY_STATUSES, Backoff, retry_after_seconds
-from pyoci.registry.transport import Answer, Body, Transport, host_of, origin_of
+from pyoci.registry.transport import Answer, Body, Transport
+from pyoci.registry.urls import followed, host_of, origin_of, public_url
 
 __all__ = ["Request", "Session"]
 
@@ -246,8 +247,7 @@ class Session:
             if answer.status not in _REDIRECTS or answer.status in request.expect or not location:
                 return answer
             answer.finish()
-            target = urljoin(url, location)
-            self.check_target(url, target, request)
+            target = self.target(url, location, request)
             if answer.status == 303 and method != "HEAD":
                 method, body = "GET", None
             url = target
@@ -257,30 +257,37 @@ class Session:
             url=public_url(url),
         )
 
-    def check_target(self, url: str, target: str, request: Request) -> None:
-        """Refuses a `Location` that leads from TLS to plain HTTP, to something that is no HTTP URL, or carries a
-        password.
+    def target(self, url: str, location: str, request: Request) -> str:
+        """Where a `Location` leads. Refused: from TLS to plain HTTP, to what is no HTTP URL, or with a password in it.
 
         Raises:
             RegistryError: with the host that it named.
         """
-        parts = urlsplit(target)
-        problem = ""
-        if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
+        target = followed(url, location)
+        if target is None:
             problem = "which is not an address to ask"
-        elif urlsplit(url).scheme == "https" and parts.scheme == "http":
+        elif url.startswith("https:") and target.startswith("http:"):
             problem = "which would leave TLS"
-        if problem:
-            shown = one_line(public_url(target), 120)
-            raise RegistryError(
-                f"cannot {request.purpose}: {request.endpoint.registry} sends on to {shown}, {problem}",
-                method=request.method,
-                url=public_url(url),
-                hint="the registry's own external address is probably misconfigured",
-            )
+        else:
+            return target
+        raise RegistryError(
+            f"cannot {request.purpose}: {request.endpoint.registry} sends on to {_shown(location)}, {problem}",
+            method=request.method,
+            url=public_url(url),
+            hint="the registry's own external address is probably misconfigured",
+        )
 
     def _refusal(self, request: Request, answer: Answer) -> RegistryError:
         problems = decode_error_body(_error_body(answer), self.redactor)
+        if host_of(answer.url) != host_of(f"{answer.url.partition(':')[0]}://{request.endpoint.host}"):
+            return elsewhere_error(
+                request.purpose,
+                method=request.method,
+                url=answer.url,
+                status=answer.status,
+                registry=request.endpoint.registry,
+                retry_after_seconds=_asked(answer),
+            )
         site = Site("", request.endpoint.registry, request.endpoint.repository)
         return response_error(
             request.purpose,
@@ -360,6 +367,11 @@ class Session:
             refused.code, refused.detail = error.code, error.detail
             return refused
         return error
+
+
+def _shown(location: str) -> str:
+    """A `Location` that cannot be followed, without what it may hold of secrets."""
+    return one_line(public_url(location), 120) or "nowhere"
 
 
 def _asked(answer: Answer) -> float | None:

@@ -12,7 +12,6 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
-from urllib.parse import urlsplit
 
 import certifi
 import requests
@@ -24,11 +23,12 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from pyoci.errors import UsageError
 from pyoci.registry.failure import TransportFailure, transport_failure
 from pyoci.registry.hosts import Tls
+from pyoci.registry.urls import host_of
 
-__all__ = ["Answer", "Body", "Transport", "host_of", "origin_of"]
+__all__ = ["Answer", "Body", "Transport"]
 
 _USER_AGENT = "pyoci"
-_POOL_SIZE = 16
+_POOL_SIZE = 64
 _SEND_BYTES = 64 * 1024
 
 
@@ -142,7 +142,7 @@ class Transport:
                 stream=True,
                 timeout=(connect_seconds or self._connect_seconds, read_seconds),
                 verify=tls.verify,
-                proxies={urlsplit(url).scheme: proxy} if proxy else {},
+                proxies={url.partition("://")[0]: proxy} if proxy else {},
             )
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             raise transport_failure(error, host, proxied=bool(proxy)) from error
@@ -261,16 +261,3 @@ def _load(what: str, action: Callable[[], object]) -> None:
             f"cannot use {what}: {reason or 'not a certificate or key in PEM, or encrypted'}",
             hint="name a readable PEM file without a pass phrase",
         ) from error
-
-
-def host_of(url: str) -> str:
-    """Host and port of a URL as a reference spells them: the default port is left out."""
-    parts = urlsplit(url)
-    name = f"[{parts.hostname}]" if parts.hostname and ":" in parts.hostname else (parts.hostname or "")
-    default = {"https": 443, "http": 80}.get(parts.scheme)
-    return name if parts.port is None or parts.port == default else f"{name}:{parts.port}"
-
-
-def origin_of(url: str) -> str:
-    """Scheme, host and port: what must be equal for a credential to be sent."""
-    return f"{urlsplit(url).scheme}://{host_of(url)}"

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import BinaryIO, cast
-from urllib.parse import urlencode, urljoin, urlsplit, urlunsplit
+from urllib.parse import urlencode
 
 from pyoci.content.verify import VerifyingReader
 from pyoci.errors import ContentError, PyociError, RegistryError
@@ -22,6 +22,7 @@ from pyoci.registry.hosts import Endpoint
 from pyoci.registry.retry import RETRY_STATUSES
 from pyoci.registry.session import Request, Session
 from pyoci.registry.transport import Answer
+from pyoci.registry.urls import with_query
 
 __all__ = ["BlobUpload", "UploadSession"]
 
@@ -124,8 +125,7 @@ class BlobUpload:
         location = answer.header("Location")
         if not location:
             raise RegistryError(f"cannot {self._purpose}: {self._endpoint.registry} does not say where to upload to")
-        target = urljoin(answer.url, location)
-        self._session.check_target(answer.url, target, self._request("PUT", target, frozenset()))
+        target = self._session.target(answer.url, location, self._request("PUT", "", frozenset()))
         minimum = answer.header("OCI-Chunk-Min-Length")
         return UploadSession(target, int(minimum) if minimum.isascii() and minimum.isdigit() else 0)
 
@@ -164,7 +164,7 @@ class BlobUpload:
         body = source.part(offset, self._descriptor.size - offset)
         if not self._descriptor.size:
             list(body)
-        url = _with_query(state.location, "digest", self._descriptor.digest)
+        url = with_query(state.location, ("digest", self._descriptor.digest))
         headers = {"Content-Type": "application/octet-stream"}
         request = self._request("PUT", url, _CREATED, headers=headers, body=body if len(body) else b"", patient=True)
         answer = self._session.send(request)
@@ -298,9 +298,3 @@ class _Part:
 
     def __iter__(self) -> Iterator[bytes]:
         return self.source.pieces(self.offset, self.length)
-
-
-def _with_query(url: str, name: str, value: str) -> str:
-    parts = urlsplit(url)
-    query = f"{parts.query}&" if parts.query else ""
-    return urlunsplit(parts._replace(query=f"{query}{urlencode({name: value})}"))

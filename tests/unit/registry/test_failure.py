@@ -16,7 +16,6 @@ from pyoci.registry.failure import (
     Redactor,
     decode_error_body,
     one_line,
-    public_url,
     response_error,
     transport_error,
     transport_failure,
@@ -113,8 +112,6 @@ def test_secrets_are_taken_out_of_foreign_text() -> None:
 
 def test_one_line() -> None:
     assert one_line("a\r\n b\tc\x00") == "a b c"
-    assert public_url("https://joe:pw@h:5/p?q=1#f") == "https://h:5/p"
-    assert public_url("/v2/a?b") == "/v2/a"
 
 
 def wrapped(reason: Exception) -> requests.ConnectionError:

@@ -241,6 +241,13 @@ def test_a_mount_that_is_refused_is_a_plain_upload(status: int) -> None:
         assert here.has_whole(IMAGE, "other/app")
 
 
+def test_a_token_server_that_refuses_the_other_repository_is_no_hindrance() -> None:
+    with world(FakeRegistry(auth="bearer")) as here:
+        here.registry.faults = [Fault(Respond(403), "GET", "^/token.*team%2Fapp", 99)]
+        here.repository("other/app:2", mount_from=app).push(IMAGE.root, IMAGE.content)
+        assert here.has_whole(IMAGE, "other/app")
+
+
 def test_an_upload_that_a_mount_has_opened_is_used() -> None:
     with world(FakeRegistry(mounts=False)) as here:
         here.repository("other/app:2", mount_from=lambda _: ["other/app", "a/a", "b/b"]).push(IMAGE.root, IMAGE.content)
