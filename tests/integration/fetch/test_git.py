@@ -565,6 +565,18 @@ def test_a_redirect_takes_no_token_to_another_host(tmp_path: Path, web: WebServe
     assert sent == {("moved.git", True), ("git", False)}
 
 
+def test_git_itself_follows_no_redirect_with_a_token(tmp_path: Path, web: WebServer) -> None:
+    """Whatever a server tells git that it did not tell us before: here nobody asks before git does."""
+    target = web.url("/git/app.git/info/refs?service=git-upload-pack", host="localhost")
+    web.pages["/moved.git/info/refs?service=git-upload-pack"] = Page(b"", 302, {"Location": target})
+    secret = {"GIT_AUTH_TOKEN": b"t0ken"}.get
+    with Store(tmp_path / "store") as store:
+        fetcher = GitFetcher(store, secret, variables={"PATH": os.environ["PATH"]})
+        with pytest.raises(BuildError, match="failed to fetch remote"):
+            fetcher.resolve(GitSource(web.url("/moved.git")))
+    assert {asked.path.split("/")[1] for asked in web.asked} == {"moved.git"}
+
+
 def test_a_redirect_on_the_same_host_keeps_the_token(tmp_path: Path, web: WebServer) -> None:
     target = web.url("/git/app.git/info/refs?service=git-upload-pack")
     web.pages["/moved.git/info/refs?service=git-upload-pack"] = Page(b"", 301, {"Location": target})
