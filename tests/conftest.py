@@ -77,6 +77,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "umoci": _programs("umoci"),
     "buildah": _daemon("buildah", "runc"),
     "go": _go,
+    "cc": _programs("gcc", "musl-gcc"),
     "git": _programs("git"),
     "apt": _apt,
 }

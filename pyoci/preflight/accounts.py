@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pyoci.layer.tree import Tree
+from pyoci.preflight.reading import Files
 
 __all__ = ["ROOT_ACCOUNT", "Account", "UnknownName", "find_account", "user_number"]
 
@@ -52,19 +52,15 @@ def user_number(text: str) -> int | None:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 12 and int(text) <= _ID_LIMIT else None
 
 
-def _rows(tree: Tree, path: str, columns: int) -> Iterator[list[str]]:
-    entry = tree.lookup(path)
-    if entry is None or entry.type != "file":
-        return
-    with tree.open(entry) as stream:
-        text = stream.read(_FILE_LIMIT).decode("utf-8", "surrogateescape")
+def _rows(files: Files, path: str, columns: int) -> Iterator[list[str]]:
+    text = (files.text(path, _FILE_LIMIT) or b"").decode("utf-8", "surrogateescape")
     for line in text.splitlines():
         if line.strip() and not line.startswith("#"):
             row = line.split(":")
             yield row + [""] * (columns - len(row))
 
 
-def find_account(tree: Tree, user: str) -> Account:
+def find_account(files: Files, user: str) -> Account:
     """The identity that `USER user` gives a process; an empty user is root.
 
     A number needs no line in passwd and then has group 0; a name must be there. Naming a group drops the others.
@@ -77,7 +73,7 @@ def find_account(tree: Tree, user: str) -> Account:
     row = next(
         (
             r
-            for r in _rows(tree, "etc/passwd", 7)
+            for r in _rows(files, "etc/passwd", 7)
             if r[0] == name or (number is not None and user_number(r[2]) == number)
         ),
         None,
@@ -88,19 +84,21 @@ def find_account(tree: Tree, user: str) -> Account:
     if uid is None or gid is None:
         raise UnknownName("user", name, "/etc/passwd", malformed=True)
     if group:
-        gid = _group(tree, group)
+        gid = _group(files, group)
         return Account(uid, gid, frozenset({gid}))
     others = (
-        user_number(line[2]) for line in _rows(tree, "etc/group", 4) if row is not None and row[0] in line[3].split(",")
+        user_number(line[2])
+        for line in _rows(files, "etc/group", 4)
+        if row is not None and row[0] in line[3].split(",")
     )
     return Account(uid, gid, frozenset({gid, *(other for other in others if other is not None)}))
 
 
-def _group(tree: Tree, name: str) -> int:
+def _group(files: Files, name: str) -> int:
     number = user_number(name)
     if number is not None:
         return number
-    for row in _rows(tree, "etc/group", 4):
+    for row in _rows(files, "etc/group", 4):
         if row[0] == name:
             found = user_number(row[2])
             if found is None:

@@ -54,7 +54,7 @@ def _findings(subject: Subject, audience: Audience) -> Iterator[Finding]:
         return
     account: Account | None = None
     try:
-        account = find_account(subject.tree, subject.config.user)
+        account = find_account(subject.files, subject.config.user)
     except UnknownName as error:
         yield _unknown(error)
     subject = replace(subject, account=account or ROOT_ACCOUNT)

@@ -184,7 +184,7 @@ def _loader_hint(subject: Subject, facts: FileFacts, libc: str) -> str:
 
 
 def _loaders(subject: Subject) -> list[str]:
-    return [f"/{child.path}" for child in subject.tree.children("/lib") if child.path.startswith("lib/ld-")]
+    return [f"/{child.path}" for child in subject.files.children("/lib") if child.path.startswith("lib/ld-")]
 
 
 def _library_findings(
@@ -257,6 +257,8 @@ def _version_hint(facts: FileFacts, names: list[str]) -> str:
 
 def _library_hint(subject: Subject, facts: FileFacts, problem: LibraryProblem) -> str:
     cgo = ", or build the program with CGO_ENABLED=0" if facts.go is not None else ""
+    if problem.unreadable:
+        return f"let others read it: COPY --chmod=644{cgo}"
     if problem.reason:
         return f"put one that fits in its place{cgo}"
     others = subject.elsewhere(problem.name)

@@ -96,10 +96,10 @@ def _has_certificates(subject: Subject) -> bool:
     if any(subject.is_mounted(path) for path in (*files, *directories)):
         return True
     for path in files:
-        entry = subject.tree.lookup(path)
+        entry = subject.files.lookup(path)
         if entry is not None and entry.type == "file" and entry.size:
             return True
-    return any(subject.tree.children(path) for path in directories)
+    return any(subject.files.children(path) for path in directories)
 
 
 def _time_zones(subject: Subject, target: Target, go: GoBuild) -> Iterator[Finding]:
@@ -132,7 +132,7 @@ def _has_zones(subject: Subject) -> bool:
     named = subject.env.get("ZONEINFO")
     if (named and subject.exists(named)) or subject.exists(_OWN_ZONES):
         return True
-    return any(subject.is_mounted(path) or subject.tree.children(path) for path in _ZONE_SOURCES)
+    return any(subject.is_mounted(path) or subject.files.children(path) for path in _ZONE_SOURCES)
 
 
 def _accounts(subject: Subject, target: Target, go: GoBuild, *, is_static: bool) -> Iterator[Finding]:

@@ -35,6 +35,8 @@ class LibraryProblem:
     wanted_by: str
     reason: str = ""
     """Why one that is there does not do; empty where there is none."""
+    unreadable: bool = False
+    """It would do if the user might read it."""
     searched: tuple[str, ...] = ()
     """Directories that the loader looks in."""
     uses_cache: bool = False
@@ -134,22 +136,20 @@ class _Linker:
         self.subject.files.all_facts(first)  # read together, in one pass
         found = {}
         for name, requester in wanted.items():
-            reason = ""
+            reason, unreadable = "", False
             for path, real_path, entry in candidates[name]:
                 facts = self.subject.files.facts(entry)
                 objection = self._objection(path, entry, facts)
+                unreadable = unreadable if reason else not may_read(entry, self.subject.account)
                 reason = reason or objection
                 if not objection and facts.elf is not None:
                     found[name] = _Object(path, real_path, entry, facts.elf, requester)
                     break
             else:
                 search = self._search(requester)
-                searched = [d for d in (*search.directories, *search.defaults) if d]
-                self.problems.append(
-                    LibraryProblem(
-                        name, requester.path, reason, tuple(dict.fromkeys(searched)), search.cache is not None
-                    )
-                )
+                searched = tuple(dict.fromkeys(d for d in (*search.directories, *search.defaults) if d))
+                uses_cache = search.cache is not None
+                self.problems.append(LibraryProblem(name, requester.path, reason, unreadable, searched, uses_cache))
         return found
 
     def _objection(self, path: str, entry: Entry, facts: FileFacts) -> str:

@@ -100,7 +100,7 @@ def _configured(files: Files, path: str, depth: int) -> Iterator[str]:
 def _matching(files: Files, pattern: str) -> list[str]:
     """Files whose name fits a pattern; only the last part may have wildcards, as everywhere in practice."""
     directory, _, name = pattern.rpartition("/")
-    found = [entry.path.rpartition("/")[2] for entry in files.tree.children(directory)]
+    found = [entry.path.rpartition("/")[2] for entry in files.children(directory)]
     return [f"{directory}/{each}" for each in found if fnmatch.fnmatchcase(each, name)]
 
 

@@ -10,12 +10,13 @@ import io
 import mmap
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from pyoci.digest import digest_hex
+from pyoci.errors import LayerError
 from pyoci.layer.entry import Entry
 from pyoci.layer.protocols import OpenContent
 from pyoci.layer.tree import Tree
@@ -99,11 +100,21 @@ class Files:
         Raises:
             LayerError, ContentError: its bytes cannot be had.
         """
-        entry = self.tree.lookup(path)
+        entry = self.lookup(path)
         if entry is None or entry.type != "file":
             return None
         with self.tree.open(entry) as stream:
             return _read(stream, limit)
+
+    def lookup(self, path: str) -> Entry | None:
+        """What is at a path, links followed; None also where they lead in a circle."""
+        with suppress(LayerError):
+            return self.tree.lookup(path)
+        return None
+
+    def children(self, path: str) -> list[Entry]:
+        """What is in a directory; nothing if it is none."""
+        return self.tree.children(path) if self.lookup(path) is not None else []
 
     def named(self, name: str) -> list[str]:
         """Absolute paths of the files and links of that name, in order. Cost: the first call walks the tree."""

@@ -71,16 +71,16 @@ class Subject:
 
     def exists(self, path: str) -> bool:
         """Whether there is something at a path, links followed."""
-        return self.tree.lookup(path) is not None
+        return self.files.lookup(path) is not None
 
     def layer_cause(self, entry: Entry) -> str:
         """The cause that is the layer which has a file."""
         return f"layer {self.tree.layer_of(entry)}"
 
     def elsewhere(self, path: str) -> list[str]:
-        """Files of the same name in other places."""
+        """Files of the same name in other places; links that lead nowhere do not count."""
         name = path.rstrip("/").rpartition("/")[2]
-        return [found for found in self.files.named(name) if found != path]
+        return [found for found in self.files.named(name) if found != path and self.exists(found)]
 
 
 def owner_and_mode(entry: Entry) -> str:

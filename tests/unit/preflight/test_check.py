@@ -256,6 +256,11 @@ FAULTS: dict[str, tuple[dict[str, Item], dict[str, Any], str]] = {
         "note: the image has neither an entrypoint nor a command: no command specified "
         "| set ENTRYPOINT or CMD, or name a command whenever it is run",
     ),
+    "accounts behind links that lead in a circle": (
+        {**APP, "etc/passwd": symlink("group"), "etc/group": symlink("passwd")},
+        {"user": "web"},
+        'error: USER: user "web" is not in /etc/passwd of the image | add it with RUN adduser, or give its number',
+    ),
     "a health check without its program": (
         APP,
         {"healthcheck": Healthcheck(("CMD", "curl", "-f", "http://localhost"))},

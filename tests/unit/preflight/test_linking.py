@@ -220,7 +220,7 @@ def test_a_library_that_the_user_may_not_read() -> None:
     assert say(items, user="9:9") == [
         'error: entrypoint "/app" needs the library libfoo.so.1, which the loader does not find: /lib/libfoo.so.1 '
         "may not "
-        "be read by user 9:9: its mode is 0600, its owner 0:0 | put one that fits in its place"
+        "be read by user 9:9: its mode is 0600, its owner 0:0 | let others read it: COPY --chmod=644"
     ]
     assert say(items) == []
 
