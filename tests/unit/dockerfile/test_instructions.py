@@ -26,6 +26,7 @@ from pyoci.dockerfile.instructions import (
     Workdir,
     run_command,
 )
+from pyoci.dockerfile.words import Word
 from tests.unit.dockerfile.reading import first, messages, read
 
 
@@ -57,6 +58,31 @@ def test_add() -> None:
     assert (add.keep_git_dir, add.unpack, add.link) == (True, False, False)
     plain = first(Add, "ADD a b")
     assert (plain.keep_git_dir, plain.unpack) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [
+        ('"a b"', "a b"),
+        ('"a\\"b"', 'a"b'),
+        ("'a\\'b'", "a'b"),
+        ("a\\ b", "a b"),
+        ("a'b c'd", "ab cd"),
+        ('"$x"', "$x"),
+        ("\\$x", "$x"),
+        ("a\\\\b", "a\\b"),
+    ],
+)
+def test_quotes_and_escapes_in_flags_are_gone(written: str, value: str) -> None:
+    copy = first(Copy, f"COPY --chown={written} a b")
+    assert copy.chown is not None
+    assert copy.chown.text == value
+
+
+def test_a_quoted_name_of_a_flag_is_that_flag() -> None:
+    copy = first(Copy, "COPY '--chown=a' --ch\"mod\"=1 'c d'")
+    assert [word.text for word in copy.sources] == ["'--chown=a'", '--ch"mod"=1', "'c"]
+    assert first(Copy, 'COPY --ch"own"=a b c').chown == Word("a", copy.location)
 
 
 def test_two_dashes_end_the_flags() -> None:
@@ -123,6 +149,25 @@ def test_run_flags() -> None:
     run = first(Run, "RUN --network=none --security=insecure --device=v.com/c=d,required --device=name=e true")
     assert (run.network, run.security) == ("none", "insecure")
     assert run.devices == (Device("v.com/c=d", required=True), Device("e"))
+
+
+@pytest.mark.parametrize(
+    ("value", "device"),
+    [
+        ("v/c=d", Device("v/c=d")),
+        ("v/c=d,required=true", Device("v/c=d", required=True)),
+        ("required,v/c", Device("v/c", required=True)),
+        ("name=v/c=d,required=0", Device("v/c=d")),
+    ],
+)
+def test_devices(value: str, device: Device) -> None:
+    assert first(Run, f"RUN --device={value} x").devices == (device,)
+
+
+@pytest.mark.parametrize("value", ["a,b", "a,name=b", "name=a,name=b", "required", "a,required=maybe", ""])
+def test_what_is_no_device(value: str) -> None:
+    (message,) = messages(f"FROM x\nRUN --device={value} x\n")
+    assert "device" in message or message == 'required is true or false, not "maybe"'
 
 
 @pytest.mark.parametrize(
@@ -200,6 +245,7 @@ def test_healthcheck() -> None:
     assert (check.interval, check.timeout, check.start_period, check.start_interval) == (90 * 10**9, 0, 5 * 10**8, 0)
     assert check.retries == 3
     assert first(Healthcheck, 'HEALTHCHECK CMD ["a", "b"]').test == ("CMD", "a", "b")
+    assert first(Healthcheck, "HEALTHCHECK --interval=1ms CMD x").interval == 1_000_000
     assert first(Healthcheck, "HEALTHCHECK none").test == ("NONE",)
 
 
@@ -222,11 +268,14 @@ def test_json_that_is_not_all_strings_is_refused(text: str) -> None:
     assert messages(f"FROM x\nCMD {text}\n") == ["the JSON form takes strings only"]
 
 
-@pytest.mark.parametrize(
-    "text",
-    ['[{"a": 1]}', '["a"', "[,]", '["a" "b"]', "[1,]", '["a\x01"]', '["a]', '["\\x"]', "[01]", "[1e999]", "[NaN]",
-     '{"a": "b"}',      '[{"a"}]', '[{"a": "b",}]', '[{1: "b"}]', "[tru]", '["a"]]', '["a":"b"]', "[1 2]", "[-]", "[[]", "[" * 20_000],
-)  # fmt: skip
+NO_JSON = [
+    *('[{"a": 1]}', '["a"', "[,]", '["a" "b"]', "[1,]", '["a\x01"]', '["a]', '["\\x"]', "[01]", "[1e999]", "[NaN]"),
+    *('{"a": "b"}', '[{"a"}]', '[{"a": "b",}]', '[{1: "b"}]', "[tru]", '["a"]]', '["a":"b"]', "[1 2]", "[-]", "[[]"),
+    "[" * 20_000,
+]
+
+
+@pytest.mark.parametrize("text", NO_JSON, ids=lambda text: str(text)[:12])
 def test_what_is_no_json_is_the_shell_form(text: str) -> None:
     cmd = first(Cmd, f"CMD {text}")
     assert (cmd.form, cmd.arguments) == ("shell", (text,))
