@@ -39,7 +39,8 @@ def render(error: PyociError, *, colour: bool = False) -> str:
     parts = [_one("error", each.message, each.hint, each.location, paint) for each in errors[:_MOST_ERRORS]]
     for index, each in enumerate(errors[:_MOST_ERRORS]):
         if isinstance(each, CommandFailed):
-            parts[index] = "".join(f"  > {visible(line)}\n" for line in each.output_tail) + parts[index]
+            output = (visible(line.rstrip("\r\n")) for line in each.output_tail)
+            parts[index] = "".join(f"  > {line}\n" for line in output) + parts[index]
     if len(errors) > _MOST_ERRORS:
         parts.append(f"and {len(errors) - _MOST_ERRORS} more errors\n")
     return "\n".join(parts)

@@ -36,8 +36,8 @@ def test_an_instruction_of_several_lines_shows_its_first() -> None:
 
 
 def test_the_output_of_a_failed_command_comes_first() -> None:
-    error = CommandFailed("exit status 2", status=2, output_tail=["one", "\x1b[31mtwo\x07", "ta\tb\r"])
-    assert render(error) == "  > one\n  > \\x1b[31mtwo\\x07\n  > ta    b\\x0d\nerror: exit status 2\n"
+    error = CommandFailed("exit status 2", status=2, output_tail=["one", "\x1b[31mtwo\x07", "ta\tb\r\n", "50%\r99%"])
+    assert render(error) == "  > one\n  > \\x1b[31mtwo\\x07\n  > ta    b\n  > 50%\\x0d99%\nerror: exit status 2\n"
 
 
 def test_several_errors() -> None:
