@@ -79,8 +79,7 @@ class LineReader:
         self._source = source
         self._problems = problems
         self._lines = source.text.split("\n")
-        self._has_final_newline = not self._lines[-1]
-        if self._has_final_newline:
+        if not self._lines[-1]:
             self._lines.pop()
         self._next = 0
         self._comments: list[str] = []
