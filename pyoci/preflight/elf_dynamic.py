@@ -181,7 +181,12 @@ def read_symbols(elf: Elf) -> Symbols | None:
 
 
 def _symbol_count(elf: Elf, values: dict[int, int]) -> int:
-    """How many symbols there are: only the hash tables say it."""
+    """How many symbols there are. GNU's hash table knows only where those that are defined end, so that sections are
+    asked first.
+    """
+    section = elf.section(".dynsym")
+    if section is not None and section.address == values[_DT_SYMTAB]:
+        return section.size // (24 if elf.bits == 64 else 16)
     if _DT_HASH in values:
         _, chains = elf.fields.unpack("II", elf.file_offset(values[_DT_HASH]))
         return chains
