@@ -1,4 +1,4 @@
-"""A push or pull whose process is killed, and the next one: only what was missing moves; the server counts the bytes."""
+"""A push or pull whose process is killed, and the next one: only what was missing moves, by the server's count."""
 
 from __future__ import annotations
 
