@@ -21,7 +21,6 @@ from pyoci.digest import digest_hex
 from pyoci.layer.protocols import ChangeSet
 from pyoci.preflight.findings import Finding
 from pyoci.preflight.leak_forms import LEAST_BYTES, is_searchable
-from pyoci.preflight.leaks import find_leaks
 
 __all__ = ["leaks", "secret_values"]
 
@@ -79,6 +78,8 @@ def leaks(request: BuildRequest, one: Built, services: Services, secrets: Secret
         )
     if not searchable:
         return []
+    from pyoci.preflight.leaks import find_leaks
+
     documents = {"config": one.image.config.raw, "manifest": one.image.manifest.raw}
     seen = _Searched(services, searchable)
     first = len(one.plan.base.layers) if one.plan.base else 0

@@ -12,10 +12,10 @@ from pyoci.location import Location
 from pyoci.platforms import Platform, normalized
 from pyoci.preflight.accounts import ROOT_ACCOUNT, Account, UnknownName, find_account
 from pyoci.preflight.commands import command_findings, healthcheck_findings, main_command
-from pyoci.preflight.findings import Audience, Finding, located_at
+from pyoci.preflight.findings import Audience, Finding, finding, located_at
 from pyoci.preflight.kubernetes import kubernetes_findings
 from pyoci.preflight.reading import Files, Memory
-from pyoci.preflight.subject import Subject, finding
+from pyoci.preflight.subject import Subject
 
 __all__ = ["check_image"]
 

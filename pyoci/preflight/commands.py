@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from pyoci.image.config import ContainerConfig
 from pyoci.preflight.access import Reached
-from pyoci.preflight.findings import Finding
+from pyoci.preflight.findings import Finding, finding
 from pyoci.preflight.lookup import Located, locate
 from pyoci.preflight.programs import not_there, program_findings
 from pyoci.preflight.shell import first_command, shell_script
-from pyoci.preflight.subject import Subject, Target, finding, owner_and_mode
+from pyoci.preflight.subject import Subject, Target, owner_and_mode
 
 __all__ = ["Command", "command_findings", "healthcheck_findings", "main_command"]
 

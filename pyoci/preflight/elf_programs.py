@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from pyoci.preflight.access import Reached, may_execute
 from pyoci.preflight.architecture import architecture_of, fit, same_machine
 from pyoci.preflight.file_facts import ElfFacts, FileFacts
-from pyoci.preflight.findings import Finding
+from pyoci.preflight.findings import Finding, finding
 from pyoci.preflight.go_checks import go_findings
 from pyoci.preflight.linking import LibraryProblem, SymbolProblem, VersionProblem, link_problems
 from pyoci.preflight.loader_paths import CACHE_PATH, configured_directories
-from pyoci.preflight.subject import Subject, Target, finding, owner_and_mode
+from pyoci.preflight.subject import Subject, Target, owner_and_mode
 
 __all__ = ["elf_findings"]
 

@@ -22,6 +22,7 @@ __all__ = [
     "Severity",
     "decode_findings",
     "encode_findings",
+    "finding",
     "known_rules",
     "located_at",
 ]
@@ -110,6 +111,24 @@ class Finding:
     def line(self) -> str:
         """Message, rule and hint on one line."""
         return f"{self.message} ({self.rule})" + (f"; {self.hint}" if self.hint else "")
+
+
+def finding(
+    rule: str,
+    message: str,
+    hint: str = "",
+    *,
+    path: str = "",
+    causes: Iterable[str] = (),
+    severity: Severity | None = None,
+) -> Finding:
+    """A finding with the severity of its rule, unless another is given; what it quotes is made harmless to print."""
+    return Finding(rule, severity or RULES[rule].severity, path, _visible(message), _visible(hint), tuple(causes))
+
+
+def _visible(text: str) -> str:
+    """The text on one line, with signs that a terminal would act on spelt out."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def located_at(findings: Iterable[Finding], locations: Mapping[str, Location]) -> list[Finding]:

@@ -11,9 +11,9 @@ import re
 from collections.abc import Iterator
 
 from pyoci.preflight.file_facts import ElfFacts
-from pyoci.preflight.findings import Finding
+from pyoci.preflight.findings import Finding, finding
 from pyoci.preflight.go_build import GoBuild
-from pyoci.preflight.subject import Subject, Target, finding
+from pyoci.preflight.subject import Subject, Target
 
 __all__ = ["CERTIFICATE_DIRECTORIES", "CERTIFICATE_FILES", "go_findings"]
 

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from pyoci.preflight.access import may_write
 from pyoci.preflight.accounts import user_number
 from pyoci.preflight.commands import main_command
-from pyoci.preflight.findings import Finding
+from pyoci.preflight.findings import Finding, finding
 from pyoci.preflight.lookup import locate
 from pyoci.preflight.shell import may_swallow_signals, shell_script
-from pyoci.preflight.subject import Subject, finding
+from pyoci.preflight.subject import Subject
 
 __all__ = ["kubernetes_findings"]
 

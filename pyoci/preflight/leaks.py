@@ -17,9 +17,8 @@ from pyoci.image.config import JSON
 from pyoci.layer.entry import Change, Entry, Upsert
 from pyoci.layer.indexed import IndexedLayer
 from pyoci.layer.protocols import ChangeSet
-from pyoci.preflight.findings import Finding
+from pyoci.preflight.findings import Finding, finding
 from pyoci.preflight.leak_forms import Form, forms_of, is_searchable
-from pyoci.preflight.subject import finding
 
 __all__ = ["find_leaks"]
 

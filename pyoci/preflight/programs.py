@@ -13,9 +13,9 @@ from pyoci.layer.entry import Entry
 from pyoci.preflight.access import Reached, may_execute
 from pyoci.preflight.elf_programs import elf_findings
 from pyoci.preflight.file_facts import FileFacts
-from pyoci.preflight.findings import Finding
+from pyoci.preflight.findings import Finding, finding
 from pyoci.preflight.scripts import ScriptInterpreter, read_first_line, script_findings
-from pyoci.preflight.subject import Subject, Target, finding, owner_and_mode
+from pyoci.preflight.subject import Subject, Target, owner_and_mode
 
 __all__ = ["not_there", "program_findings"]
 

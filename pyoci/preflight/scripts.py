@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from pyoci.preflight.access import Reached, may_read
 from pyoci.preflight.file_facts import HEAD_SIZE
-from pyoci.preflight.findings import Finding
+from pyoci.preflight.findings import Finding, finding
 from pyoci.preflight.lookup import find_in_path
-from pyoci.preflight.subject import Subject, Target, finding, owner_and_mode
+from pyoci.preflight.subject import Subject, Target, owner_and_mode
 
 __all__ = ["FirstLine", "ScriptInterpreter", "read_first_line", "script_findings"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pyoci.image.config import ContainerConfig
@@ -11,10 +11,9 @@ from pyoci.layer.tree import Tree
 from pyoci.platforms import Platform
 from pyoci.preflight.access import Reached, reach
 from pyoci.preflight.accounts import Account
-from pyoci.preflight.findings import RULES, Finding, Severity
 from pyoci.preflight.reading import Files
 
-__all__ = ["Subject", "Target", "finding", "owner_and_mode"]
+__all__ = ["Subject", "Target", "owner_and_mode"]
 
 _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """What runtimes set where the image sets no PATH."""
@@ -86,21 +85,3 @@ class Subject:
 def owner_and_mode(entry: Entry) -> str:
     """Mode and owner in words, for messages about permissions."""
     return f"its mode is {entry.mode:04o}, its owner {entry.uid}:{entry.gid}"
-
-
-def finding(
-    rule: str,
-    message: str,
-    hint: str = "",
-    *,
-    path: str = "",
-    causes: Iterable[str] = (),
-    severity: Severity | None = None,
-) -> Finding:
-    """A finding with the severity of its rule, unless another is given; what it quotes is made harmless to print."""
-    return Finding(rule, severity or RULES[rule].severity, path, _visible(message), _visible(hint), tuple(causes))
-
-
-def _visible(text: str) -> str:
-    """The text on one line, with signs that a terminal would act on spelt out."""
-    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
