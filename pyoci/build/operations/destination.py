@@ -10,7 +10,7 @@ from typing import BinaryIO, TypeAlias
 
 from pyoci.build.files import FileView, content_digest, resolve_path
 from pyoci.errors import BuildError, LayerError
-from pyoci.layer.changes import sorted_changes
+from pyoci.layer.changes import normalized
 from pyoci.layer.entry import Change, Entry, LayerPath, Opaque, Upsert
 from pyoci.layer.protocols import OpenContent
 
@@ -41,6 +41,8 @@ class Destination:
         self._contents: dict[LayerPath, Content] = {}
         self._hidden: set[LayerPath] = set()
         """Directories of the tree below that an archive replaced: nothing in them is there any more."""
+        self._moved: dict[LayerPath, LayerPath] = {}
+        """Where the bytes are known that `changes` keeps under the first of several hard links."""
         self._links: dict[LayerPath, list[LayerPath]] = {}
         """Hard links that were placed, by what they point to."""
 
@@ -98,25 +100,32 @@ class Destination:
     def unpack(self, entry: Entry, base: LayerPath, make_parent: ParentRule, content: Content | None) -> None:
         """Places an entry of an archive below `base`: over a directory it merges, anything else it replaces."""
         parent, _, name = entry.path.rpartition("/")
-        directory = self.resolve(f"{base}/{parent}")
+        directory = self._resolve_below(base, parent)
+        if self.lookup(directory) is None and directory != _joined(base, parent):
+            raise BuildError(
+                f"cannot unpack {entry.path}: a link on the way leads to /{directory}, which does not exist"
+            )
         self._replace_non_directories(directory)
         self.make_directories(directory, make_parent)
-        path = LayerPath(f"{directory}/{name}" if directory else name)
+        path = _joined(directory, name)
         there = self.lookup(path)
         if there is not None and there.type == "dir" and entry.type != "dir":
             self._hide(path)
         link = entry.link
         if entry.type == "hardlink":
-            link = self._link_target(f"{base}/{entry.link}")
+            link = self._link_target(self._resolve_below(base, entry.link))
         self._keep_links(path)
         self._set(replace(entry, path=path, link=link), content)
 
-    def _link_target(self, target: str) -> LayerPath:
+    def _resolve_below(self, base: LayerPath, path: str) -> LayerPath:
+        """A path of an archive with links followed: for an archive `base` is the root (docker unpacks in a chroot)."""
+        return _joined(base, resolve_path(path, lambda below: self.lookup(_joined(base, below))))
+
+    def _link_target(self, path: LayerPath) -> LayerPath:
         """A hard link's target, brought into this layer if it is in one below."""
-        path = self.resolve(target)
         there = self.lookup(path)
         if there is None or there.type == "dir":
-            raise LayerError(f'a hard link of the archive points to "{target.strip("/")}", which is no file')
+            raise LayerError(f'a hard link of the archive points to "{path}", which is no file')
         if path not in self._placed:
             self._set(there, FromFiles(self._below, there) if there.type == "file" else None)
         elif there.type == "hardlink":
@@ -169,7 +178,9 @@ class Destination:
                     entries[parent] = there
         changes: list[Change] = [Upsert(entry) for entry in entries.values()]
         changes.extend(Opaque(path) for path in self._hidden if path in entries and entries[path].type == "dir")
-        return sorted_changes(changes)
+        settled, moved = normalized(changes)
+        self._moved = {path: origin.path for path, origin in moved.items()}
+        return settled
 
     def _is_unchanged(self, entry: Entry) -> bool:
         """Whether the tree below has the same at that path, but for its time: then it stays as it is."""
@@ -198,12 +209,16 @@ class Destination:
             }
 
             def open_content(entry: Entry) -> BinaryIO | int:
-                content = self._contents[entry.path]
+                content = self._contents[self._moved.get(entry.path, entry.path)]
                 if isinstance(content, FromFiles):
                     return passes[id(content.files)](content.entry)
                 return content()
 
             yield open_content
+
+
+def _joined(directory: str, path: str) -> LayerPath:
+    return LayerPath("/".join(part for part in (directory, path) if part))
 
 
 def _parents(path: LayerPath) -> Iterator[LayerPath]:
