@@ -46,7 +46,16 @@ sys.addaudithook(listen)
 atexit.register(write)
 '''
 
-NEVER_WHEN_CACHED = ("requests", "urllib3", "jsonschema", "socket", "http.client", "ssl")
+NEVER_WHEN_CACHED = (
+    "requests",
+    "urllib3",
+    "jsonschema",
+    "socket",
+    "http.client",
+    "ssl",
+    "pyoci.preflight.check",
+    "pyoci.preflight.leaks",
+)
 
 
 class Build:
