@@ -219,7 +219,7 @@ class GitFetcher:
 
     def _git(self, access: Access) -> Git:
         return Git(
-            find_git(self._variables),
+            self._program,
             self._variables,
             access.config,
             access.ssh,
@@ -227,6 +227,10 @@ class GitFetcher:
             access.secrets,
             self._cancelled,
         )
+
+    @cached_property
+    def _program(self) -> str:
+        return find_git(self._variables)
 
     @cached_property
     def _ca_bundle(self) -> Path | None:

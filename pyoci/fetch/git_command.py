@@ -7,6 +7,7 @@ read, and not through the command line. Its output is bounded, and it dies with 
 from __future__ import annotations
 
 import os
+import re
 import selectors
 import shlex
 import shutil
@@ -70,7 +71,7 @@ def find_git(variables: Mapping[str, str]) -> str:
     """The program.
 
     Raises:
-        BuildError: it is not installed.
+        BuildError: it is not installed, or too old to take its configuration from the environment.
     """
     program = shutil.which("git", path=variables.get("PATH", os.defpath))
     if program is None:
@@ -78,6 +79,10 @@ def find_git(variables: Mapping[str, str]) -> str:
             "git is not installed, and sources from git repositories need it",
             hint="install git, or take an archive of the repository over https",
         )
+    version = Git(program, variables).text("version")
+    numbers = re.findall(r"\d+", version)
+    if [int(number) for number in numbers[:2]] < [2, 31]:
+        raise BuildError(f"{version[:80]} is too old", hint="sources from git repositories need git 2.31 or newer")
     return program
 
 

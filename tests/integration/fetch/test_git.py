@@ -423,6 +423,17 @@ def test_without_git_the_error_says_so(tmp_path: Path) -> None:
         fetcher.resolve(GitSource("git://127.0.0.1:1/x.git"))
 
 
+def test_an_old_git_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "git").write_text("#!/bin/sh\necho git version 2.30.9\n")
+    (tmp_path / "git").chmod(0o755)
+    old = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    with (
+        fetching(tmp_path, variables=old) as fetcher,
+        pytest.raises(BuildError, match=r"git version 2\.30\.9 is too old"),
+    ):
+        fetcher.resolve(GitSource("git://127.0.0.1:1/x.git"))
+
+
 def test_an_interrupted_command_stops(tmp_path: Path, server: GitServer, app: SourceRepository) -> None:
     cancelled = threading.Event()
     cancelled.set()
