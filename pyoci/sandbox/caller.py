@@ -84,9 +84,7 @@ class Caller:
             raise OSError(errno.EBADF, os.strerror(errno.EBADF)) from None
 
     def open_paths(self) -> list[tuple[int, str]]:
-        """The process's own descriptors, with the paths of what they are open at, seen from the top of its mount
-        namespace.
-        """
+        """The process's own descriptors, and their paths as seen from the top of its mount namespace."""
         found = []
         for name in os.listdir(f"{self._base}/fd"):
             try:
@@ -163,9 +161,7 @@ class Caller:
         return self.open_path(directory, parent, follow=True), name
 
     def _own_descriptor(self, path: str) -> int | None:
-        """The descriptor that a path through /proc/self/fd or /dev means. To the monitor `self` would be the
-        monitor.
-        """
+        """The descriptor that a path through /proc/self/fd or /dev means; to the monitor `self` would be itself."""
         if path in _STANDARD:
             return _STANDARD[path]
         parts = [part for part in path.split("/") if part not in ("", ".")]

@@ -24,9 +24,7 @@ _HINT = "run pyoci as root, or in a cgroup of its own: `systemd-run --user --sco
 
 
 class Cgroup:
-    """The directories of one run's cgroup: one in version 2, one for each controller in version 1, none without
-    limits.
-    """
+    """The directories of one run's cgroup: one in version 2, one for each controller in version 1, or none."""
 
     def __init__(self, directories: list[str]) -> None:
         self._directories = directories

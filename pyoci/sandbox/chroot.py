@@ -95,7 +95,6 @@ def _check(request: RunRequest) -> str:
 
 
 def _run(request: RunRequest, link: Channel, stdio: list[int], root: str, placement: Placement) -> int:
-    last_capability = kernel.last_capability()
     leader = os.getpid()
     placement.seal()
     command = os.fork()
@@ -103,7 +102,7 @@ def _run(request: RunRequest, link: Channel, stdio: list[int], root: str, placem
         try:
             _signal.signal(END, _signal.SIG_DFL)
             kernel.die_with_parent(leader)
-            _become_command(request, stdio, root, last_capability)
+            _become_command(request, stdio, root)
         except BaseException as error:  # as in container.main
             failure = failure_of(error)
             link.send(("error", failure.message, failure.hint))
@@ -119,7 +118,7 @@ def _run(request: RunRequest, link: Channel, stdio: list[int], root: str, placem
             return code if code >= 0 else 128 - code
 
 
-def _become_command(request: RunRequest, stdio: list[int], root: str, last_capability: int) -> NoReturn:
+def _become_command(request: RunRequest, stdio: list[int], root: str) -> NoReturn:
     if request["stdio"] == "captured":
         stdio = [os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC), stdio[0], stdio[0]]
     with Attempt("cannot enter the root file system", "chroot(2) needs CAP_SYS_CHROOT"):
@@ -130,9 +129,7 @@ def _become_command(request: RunRequest, stdio: list[int], root: str, last_capab
             os.makedirs(request["cwd"], 0o755, exist_ok=True)
     if not request["insecure"]:
         kernel.keep_no_new_privileges()
-    launch.prepare(
-        request, stdio, last_capability=last_capability, separate=lambda: None, announce=lambda listener: None
-    )
+    launch.prepare(request, stdio, separate=lambda: None, announce=lambda listener: None)
     launch.execute(request)
 
 

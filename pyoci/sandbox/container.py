@@ -17,6 +17,7 @@ from __future__ import annotations
 import _socket
 import fcntl
 import os
+import resource
 
 from pyoci.sandbox import kernel, launch, mounting, mounts, namespaces, system_mounts
 from pyoci.sandbox.failure import Attempt, failure_of
@@ -61,7 +62,6 @@ def main(request: RunRequest, link: Channel, stdio: list[int]) -> NoReturn:
 
 
 def _run(request: RunRequest, link: Channel, stdio: list[int]) -> int:
-    last_capability = kernel.last_capability()
     _separate(request, link)
     sockets, made = _build_root(request)
     if made:
@@ -80,7 +80,7 @@ def _run(request: RunRequest, link: Channel, stdio: list[int]) -> int:
     kernel.set_dumpable(dumpable=False)
     command = os.fork()
     if command == 0:
-        _become_command(request, link, stdio, last_capability)
+        _become_command(request, link, stdio)
     _forward_termination(command)
     for descriptor in set(stdio):
         os.close(descriptor)
@@ -126,6 +126,8 @@ def _build_root(request: RunRequest) -> tuple[list[int], list[object]]:
     wanted = sorted(request["mounts"], key=lambda mount: mounts.depth(mount["target"]))
     mounts.check(wanted)
     attributes = 0 if request["insecure"] else mounting.MS_NODEV
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # one for each layer, for a moment
     stage = Stage(request["root"], user=user, attributes=attributes)
     sources = mounts.open_sources(stage, wanted)
     targets = [(path, True) for path in system_mounts.SYSTEM_DIRECTORIES]
@@ -143,6 +145,7 @@ def _build_root(request: RunRequest) -> tuple[list[int], list[object]]:
     sockets = mounts.mount_all(stage, wanted, sources)
     with Attempt("cannot enter the root file system"):
         mounting.pivot(stage.path)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     return sockets, list(stage.made)
 
 
@@ -168,7 +171,7 @@ def _open_terminal(request: RunRequest, link: Channel) -> list[int]:
     return [theirs, theirs, theirs]
 
 
-def _become_command(request: RunRequest, link: Channel, stdio: list[int], last_capability: int) -> NoReturn:
+def _become_command(request: RunRequest, link: Channel, stdio: list[int]) -> NoReturn:
     def separate() -> None:
         if request["mode"] == "single" and request["uid"]:
             kernel.set_dumpable(dumpable=True)  # else the maps could not be written
@@ -181,7 +184,7 @@ def _become_command(request: RunRequest, link: Channel, stdio: list[int], last_c
     try:
         if request["stdio"] == "captured":
             stdio = [os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC), stdio[0], stdio[0]]
-        launch.prepare(request, stdio, last_capability=last_capability, separate=separate, announce=announce)
+        launch.prepare(request, stdio, separate=separate, announce=announce)
         launch.execute(request)
     except BaseException as error:  # as in main
         failure = failure_of(error)

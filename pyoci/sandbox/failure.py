@@ -15,9 +15,7 @@ if TYPE_CHECKING:
 
 
 class Failure(Exception):
-    """An operation failed for a reason that the user can be told; raised again by the builder as an error of
-    `errors.py`.
-    """
+    """An operation failed for a reason that the user can be told; the builder raises it as an error of `errors.py`."""
 
     def __init__(self, message: str, hint: str = "", kind: str = "SandboxError") -> None:
         super().__init__(message)
@@ -28,18 +26,14 @@ class Failure(Exception):
 
 
 def reason_of(error: OSError) -> str:
-    """What the kernel said, in lower case and with the name that people search for: `operation not permitted
-    (EPERM)`.
-    """
+    """What the kernel said, in lower case and with the name that people search for: `no such process (ESRCH)`."""
     name = errno.errorcode.get(error.errno or 0, "")
     text = (error.strerror or str(error) or "unknown error").lower()
     return f"{text} ({name})" if name else text
 
 
 def failure_of(error: BaseException) -> Failure:
-    """What the user is told of an error that nobody expected: the kernel's reason with its path, or the type and
-    text.
-    """
+    """What the user is told of an error that nobody expected: the kernel's reason and path, or the type and text."""
     if isinstance(error, Failure):
         return error
     if isinstance(error, OSError):

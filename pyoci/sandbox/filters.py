@@ -57,9 +57,7 @@ def docker_filter(machine: str) -> bytes:
 
 @cache
 def recorder_filter(machine: str, *, answer: bool = False) -> bytes:
-    """Hands the calls of `syscall_numbers.RECORDED` to a listener, or with `answer` lets each succeed without
-    effect.
-    """
+    """Hands the calls that are RECORDED to a listener, or with `answer` lets each succeed without effect."""
     action = _SUCCESS if answer else _NOTIFY
     return _for_architectures(
         machine, lambda architecture: _recorder_code(architecture, RECORDED[architecture], action)

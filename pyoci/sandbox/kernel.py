@@ -18,12 +18,13 @@ __all__ = [
     "CLONE_NEWUSER",
     "CLONE_NEWUTS",
     "DOCKER_CAPABILITIES",
+    "LAST_CAPABILITY",
     "MACHINE",
     "NUMBERS",
     "SIGCHLD",
     "SIGKILL",
-    "SIGSTOP",
     "chown_descriptor",
+    "close_from",
     "close_on_exec_from",
     "die_with_parent",
     "drop_capabilities",
@@ -32,7 +33,6 @@ __all__ = [
     "isolate_abstract_sockets",
     "keep_no_new_privileges",
     "landlock_abi",
-    "last_capability",
     "libc",
     "prctl",
     "reset_signals",
@@ -54,7 +54,10 @@ CLONE_NEWNET = 0x4000_0000
 
 SIGKILL = 9
 SIGCHLD = 17
-SIGSTOP = 19
+_SIGPIPE = 13
+_SIGXFSZ = 25
+_SIGCANCEL = 32  # of pthreads; posix_spawn leaves these two ignored
+_SIGSETXID = 33
 
 # Calls added since Linux 5.0 have one number everywhere (kernel: scripts/syscall.tbl, "common" from 424 on).
 _COMMON = {
@@ -173,24 +176,37 @@ def set_subreaper() -> None:
 
 
 def reset_signals() -> None:
-    """Default handling of every signal, also of the two that the C library keeps to itself, and none blocked."""
+    """Default handling of the signals that Python and the C library keep to themselves; none blocked.
+
+    Every other one was reset when the worker was started; handlers are reset by execve.
+    """
     default = (ctypes.c_uint64 * 4)()  # struct sigaction of the kernel: handler, flags, restorer, mask
-    for number in range(1, 65):
-        if number not in (SIGKILL, SIGSTOP):
-            syscall("rt_sigaction", number, ctypes.byref(default), None, 8)
+    for number in (_SIGPIPE, _SIGXFSZ, _SIGCANCEL, _SIGSETXID):
+        syscall("rt_sigaction", number, ctypes.byref(default), None, 8)
     syscall("rt_sigprocmask", 2, ctypes.byref(default), None, 8)  # SIG_SETMASK
 
 
 def set_dumpable(*, dumpable: bool) -> None:
-    """Shows or hides this process's memory, environment and descriptors to others of its user. Inherited until
-    execve.
-    """
+    """Whether others of this process's user may see its memory and environment. Inherited, until execve."""
     prctl(_PR_SET_DUMPABLE, int(dumpable))
 
 
 def keep_no_new_privileges() -> None:
     """No program executed from here on gains rights from setuid bits or file capabilities."""
     prctl(_PR_SET_NO_NEW_PRIVS, 1)
+
+
+def close_from(first: int) -> None:
+    """Closes every descriptor from `first` on."""
+    try:
+        syscall("close_range", first, 0xFFFF_FFFF, 0)  # Linux 5.9
+    except OSError:
+        for name in os.listdir("/proc/self/fd"):
+            if int(name) >= first:
+                try:
+                    os.close(int(name))
+                except OSError:
+                    continue  # the descriptor of the listing itself
 
 
 def close_on_exec_from(first: int) -> None:
@@ -206,8 +222,7 @@ def close_on_exec_from(first: int) -> None:
                     continue  # the descriptor of the listing itself
 
 
-def last_capability() -> int:
-    """The highest capability that this kernel knows."""
+def _last_capability() -> int:
     try:
         with open("/proc/sys/kernel/cap_last_cap", "rb") as stream:
             return int(stream.read())
@@ -215,12 +230,13 @@ def last_capability() -> int:
         return 40
 
 
-def drop_capabilities(keep: int, last: int) -> None:
-    """Limits this process and all its descendants to the capabilities in the mask `keep`.
+LAST_CAPABILITY = _last_capability()
+"""The highest capability that this kernel knows."""
 
-    `last` is the highest one that the kernel knows.
-    """
-    for capability in range(last + 1):
+
+def drop_capabilities(keep: int) -> None:
+    """Limits this process and all its descendants to the capabilities in the mask `keep`."""
+    for capability in range(LAST_CAPABILITY + 1):
         if not keep >> capability & 1:
             libc.prctl(_PR_CAPBSET_DROP, ctypes.c_ulong(capability), 0, 0, 0)
     libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
@@ -262,9 +278,7 @@ def install_filter(program: bytes, *, listener: bool) -> int:
 
 
 def forget_session_keyring() -> None:
-    """Gives this process a session keyring of its own, so that it cannot read the user's. Nothing where keyctl is
-    refused.
-    """
+    """Gives this process a session keyring of its own, so that it cannot read the user's, where the kernel has them."""
     try:
         syscall("keyctl", 1, None, 0, 0, 0)  # KEYCTL_JOIN_SESSION_KEYRING, anonymous
     except OSError as error:

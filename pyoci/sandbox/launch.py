@@ -34,7 +34,6 @@ def prepare(
     request: RunRequest,
     stdio: list[int],
     *,
-    last_capability: int,
     separate: Callable[[], None],
     announce: Callable[[int], None],
 ) -> None:
@@ -71,7 +70,7 @@ def prepare(
             with Attempt("cannot load the system call filter"):
                 kernel.install_filter(request["filter"], listener=False)
     announce(_record(request))
-    _drop(request, last_capability)
+    _drop(request)
 
 
 def _connect(stdio: list[int], *, give: int) -> None:
@@ -109,14 +108,14 @@ def _record(request: RunRequest) -> int:
     return -1
 
 
-def _drop(request: RunRequest, last_capability: int) -> None:
+def _drop(request: RunRequest) -> None:
     keep = kernel.DOCKER_CAPABILITIES
     if request["mode"] == "chroot":
         keep &= ~(1 << _CAP_SYS_CHROOT | 1 << _CAP_MKNOD)
     uid, gid = request["uid"], request["gid"]
     with Attempt("cannot drop capabilities"):
         if not request["insecure"]:
-            kernel.drop_capabilities(keep, last_capability)
+            kernel.drop_capabilities(keep)
     if request["mode"] != "single":  # where `separate` made the only ID that there is
         with Attempt(f"cannot become {uid}:{gid}", "the namespace has no such ID; `pyoci doctor` says how to get more"):
             os.setgroups(request["groups"])

@@ -134,9 +134,7 @@ class RecorderMessage(TypedDict):
 
 
 class RunRequest(TypedDict):
-    """One process. Descriptors: the conversation; then stdout for `captured`, three for `attached`, none for
-    `terminal`.
-    """
+    """One process. Descriptors: the conversation, then one for `captured` (stdout) and three for `attached`."""
 
     mode: str
     args: list[str]

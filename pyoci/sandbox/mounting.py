@@ -112,9 +112,7 @@ def pivot(root: str) -> None:
 
 
 def set_attributes(descriptor: int, attributes: int, *, recursive: bool) -> None:
-    """Adds attributes (MOUNT_ATTR_RDONLY 1, NOSUID 2, NODEV 4, NOEXEC 8) to a mount, by a descriptor that is open on
-    it.
-    """
+    """Adds attributes (MOUNT_ATTR_RDONLY 1, NOSUID 2, NODEV 4, NOEXEC 8) to the mount that a descriptor is open in."""
     values = (ctypes.c_uint64 * 4)(attributes, 0, 0, 0)
     flags = _AT_EMPTY_PATH | (_AT_RECURSIVE if recursive else 0)
     kernel.syscall("mount_setattr", descriptor, b"", flags, ctypes.byref(values), 32)
@@ -137,9 +135,7 @@ def bind(source: int, target: int, target_path: str, *, read_only: bool, attribu
 
 
 def clone(source: int, attributes: int = 0) -> int | None:
-    """A descriptor of a detached copy of the mount tree at `source`; None where the kernel has no such calls (before
-    5.12).
-    """
+    """A descriptor of a detached copy of the mount tree at `source`; None for kernels that have none (before 5.12)."""
     tree = -1
     try:
         tree = kernel.syscall("open_tree", source, b"", _CLONE_FLAGS)
@@ -170,9 +166,7 @@ def mount_id(descriptor: int) -> int:
 
 
 def _bind_by_path(source: int, target: str, attributes: int) -> None:
-    """For kernels before 5.12. Attributes reach the mount itself and not what is mounted in it: then nothing else is
-    shown.
-    """
+    """For kernels before 5.12. Attributes reach one mount: where there are any, nothing mounted in it is shown."""
     recursive = 0 if attributes & MS_RDONLY else MS_REC
     mount(by_descriptor(source), target, None, MS_BIND | recursive)
     if attributes:
@@ -260,9 +254,7 @@ def _message_of(context: int) -> str:
 def _mount_overlay_by_path(
     lowers: list[int], upper: int | None, work: int | None, target: str, *, user: bool, attributes: int
 ) -> None:
-    """mount(2) takes one string of at most a page: the names in it are descriptor numbers, relative to
-    /proc/self/fd.
-    """
+    """mount(2) takes a string of a page at most: its names are descriptor numbers, relative to /proc/self/fd."""
     options = ["lowerdir=" + ":".join(str(lower) for lower in lowers)]
     if upper is not None and work is not None:
         options += [f"upperdir={upper}", f"workdir={work}"]

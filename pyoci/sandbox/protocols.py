@@ -147,9 +147,7 @@ class FileMount:
 
 @dataclass(frozen=True, slots=True)
 class SocketMount:
-    """A Unix socket at `target` that leads to one of the host, whoever in the sandbox connects (`RUN
-    --mount=type=ssh`).
-    """
+    """A Unix socket at `target` that leads to one of the host, whoever connects (`RUN --mount=type=ssh`)."""
 
     target: str
     source: Path

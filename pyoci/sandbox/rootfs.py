@@ -72,15 +72,17 @@ class Stage:
             (self._work,) = open_directories([root["work"]])
         self._lock()
         # Copied before it is covered: afterwards the copy would have the cover too.
-        self._tree = mounting.clone(self._upper, attributes) if root["path"] else None
+        self._tree: int | None = None
+        if root["path"]:
+            self._tree = mounting.clone(self._upper, attributes)
+        elif root["fuse"]:
+            self._tree = self._clone_parent()
         with Attempt("cannot mount memory"):
             mounting.mount("pyoci", self.base, "tmpfs", mounting.MS_NOSUID, "mode=0755")
         os.mkdir(self.path)
 
     def _lock(self) -> None:
-        """Two mounts of one upper directory are allowed by the kernel and give nonsense. The lock lasts as long as PID
-        1.
-        """
+        """The kernel allows two mounts of one upper directory, which then go wrong. The lock lasts as long as PID 1."""
         descriptor = os.open(mounting.by_descriptor(self._upper), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -100,9 +102,7 @@ class Stage:
         return f"{self.base}/{self._count}"
 
     def throwaway_directories(self) -> tuple[int, int]:
-        """An upper and a work directory for writes that nobody keeps, on disk where there is one for it; removed by the
-        monitor.
-        """
+        """An upper and a work directory for writes that nobody keeps, which the monitor removes: on disk if possible."""
         self._count += 1
         where = mounting.by_descriptor(self._work) if self._work >= 0 else self.base
         name = f"{where}/discard-{self._count}"
@@ -130,8 +130,9 @@ class Stage:
             return
         if stub:
             lowers = open_directories([stub]) + lowers
-        lowers = self.fold(lowers)
-        mounting.mount_overlay(lowers, self._upper, self._work, self.path, user=self.user, attributes=self.attributes)
+        mounting.mount_overlay(
+            self.fold(lowers), self._upper, self._work, self.path, user=self.user, attributes=self.attributes
+        )
         for descriptor in lowers:
             os.close(descriptor)
 
@@ -142,14 +143,10 @@ class Stage:
         keep = mounting.MAXIMUM_LOWERS - 1
         path = self.fresh_directory()
         mounting.mount_overlay(lowers[keep:], None, None, path, user=self.user, attributes=self.attributes)
-        for descriptor in lowers[keep:]:
-            os.close(descriptor)
         return lowers[:keep] + open_directories([path])
 
     def _clear_marks(self) -> None:
-        """Forgets that an earlier mount of these directories was volatile; the kernel would refuse to mount them
-        again.
-        """
+        """Forgets that an earlier mount of these directories was volatile: the kernel would refuse another."""
         mark = mounting.by_descriptor(self._work) + "/work/incompat/volatile"
         try:
             os.unlink(mark + "/dirty")
@@ -165,7 +162,7 @@ class Stage:
             seen.insert(0, self._upper)
         if len(seen) < 2:  # the kernel makes no stack of one
             seen += open_directories([self.fresh_directory()])
-        mounting.mount_overlay(self.fold([os.dup(number) for number in seen]), None, None, view, user=self.user)
+        mounting.mount_overlay(self.fold(seen), None, None, view, user=self.user)
         (root,) = open_directories([view])
         stub = ""
         made: dict[str, os.stat_result] = {}
@@ -216,23 +213,33 @@ class Stage:
                 os.mkdir(path, 0o755)
         _make_target(stub + "/" + "/".join(components), directory=directory)
 
+    def _clone_parent(self) -> int | None:
+        """The directory around upper and work: fuse-overlayfs goes by path, and renames from one to the other."""
+        parents = {self._root["upper"].rpartition("/")[0], self._root["work"].rpartition("/")[0]}
+        if len(parents) != 1:
+            raise Failure("fuse-overlayfs needs its upper and its work directory side by side")
+        (parent,) = open_directories(parents)
+        return mounting.clone(parent)
+
     def _mount_with_fuse(self, stub: str) -> None:
-        """For kernels that refuse overlay in a user namespace. The server lives and dies in the sandbox's PID
-        namespace.
-        """
-        links = self.fresh_directory()
-        names = []
-        # Names without colons and commas, which the option syntax cannot quote.
-        for number, path in enumerate([*([stub] if stub else []), *self._root["lowers"]]):
-            os.symlink(path, f"{links}/{number}")
-            names.append(f"{links}/{number}")
-        os.symlink(mounting.by_descriptor(self._upper), links + "/upper")
-        os.symlink(self._root["work"], links + "/work")
-        os.set_inheritable(self._upper, True)
-        options = f"lowerdir={':'.join(names)},upperdir={links}/upper,workdir={links}/work"
+        """For kernels that stack nothing in a user namespace. The server dies with the PID namespace."""
+        if self._tree is None:
+            raise Failure("fuse-overlayfs is used with Linux 5.2 and later only")
+        beside, links = self.fresh_directory(), self.fresh_directory()
+        (target,) = open_directories([beside])
+        mounting.attach(self._tree, target)
+        os.close(target)
+        lowers = [*([stub] if stub else []), *self._root["lowers"]]
+        named = {str(number): path for number, path in enumerate(lowers)}
+        for name, path in (("upper", self._root["upper"]), ("work", self._root["work"])):
+            named[name] = f"{beside}/{path.rpartition('/')[2]}"
+        for name, path in named.items():
+            # Names without colons and commas, which the option syntax cannot quote.
+            os.symlink(path, f"{links}/{name}")
+        stacked = ":".join(f"{links}/{number}" for number in range(len(lowers)))
+        options = f"lowerdir={stacked},upperdir={links}/upper,workdir={links}/work"
         process = os.posix_spawn(self._root["fuse"], [self._root["fuse"], "-o", options, self.path], {})
         _, status = os.waitpid(process, 0)
-        os.set_inheritable(self._upper, False)
         if status != 0:
             raise Failure(f"fuse-overlayfs ended with status {os.waitstatus_to_exitcode(status)}")
 
@@ -285,8 +292,7 @@ def stack(root: RootMessage, stage: Stage, *, access: str) -> str:
         upper, work = stage.throwaway_directories()
     if upper is None:
         lowers += open_directories([stage.fresh_directory()])
-    lowers = stage.fold(lowers)
-    mounting.mount_overlay(lowers, upper, work, target, user=stage.user, attributes=stage.attributes)
+    mounting.mount_overlay(stage.fold(lowers), upper, work, target, user=stage.user, attributes=stage.attributes)
     for descriptor in lowers:
         os.close(descriptor)
     return target

@@ -239,7 +239,7 @@ class Worker:
                     (os.POSIX_SPAWN_DUP2, stderr, 2),
                     (os.POSIX_SPAWN_DUP2, passed, _CONTROL),
                 ],
-                setsigdef=[signal.SIGINT, signal.SIGTERM, signal.SIGPIPE],
+                setsigdef=signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP},
                 setsigmask=[],
             )
         except OSError as error:

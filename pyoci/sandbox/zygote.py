@@ -40,12 +40,11 @@ else:
 CONTROL = 3
 """The descriptor of the control socket."""
 _KILL = 0xFFFF
-_MAXIMUM_DESCRIPTORS = 0x7FFF_FFFF
 
 
 def main() -> None:
     """Runs until the builder closes the control socket."""
-    os.closerange(CONTROL + 1, _MAXIMUM_DESCRIPTORS)  # whatever the builder was given without close-on-exec
+    kernel.close_from(CONTROL + 1)  # whatever the builder was given without close-on-exec
     os.setsid()  # Ctrl-C reaches the builder alone, which knows what to end and how
     channel = Channel.from_descriptor(CONTROL)
     settings, _ = channel.receive()
@@ -110,6 +109,8 @@ class _Worker:
                 if known == request:
                     os.kill(process, kernel.SIGKILL)
             return True
+        if not rights:  # no descriptor was free here; the builder sees its own end close
+            return True
         descriptor = int.from_bytes(rights[0][2][:4], sys.byteorder)
         self._fork(operation, request, Channel.from_descriptor(descriptor))
         return True
@@ -137,15 +138,13 @@ class _Worker:
             os._exit(0)
 
     def _operation(self, number: int) -> Operation | Failure:
-        """The function behind a number of the allow-list. Its module is imported here, once, so that children share
-        it.
-        """
+        """The function behind a number of the allow-list. Its module is imported here once, and shared by children."""
         if number not in self._operations:
             module, _, function = self._names[number].partition(":")
             try:
                 __import__(module)
                 self._operations[number] = getattr(sys.modules[module], function)
-            except (ImportError, AttributeError, SyntaxError) as error:
+            except Exception as error:  # whatever a module does when it is imported, other operations go on
                 self._operations[number] = Failure(f"the worker has no operation {module}:{function}: {error}")
             gc.freeze()
         return self._operations[number]

@@ -1,14 +1,23 @@
 """A program that puts itself into a narrower place and then becomes another program: `confine.py RULE… -- COMMAND…`.
 
-Run by root. Rules, in their order: `mounts` (a mount namespace), `overlay=DIR` (an overlay over DIR, as the root of a
-container is one), `mask` (parts of /proc covered as docker covers them), `no-user-namespaces` (a user namespace that
-may hold no other, in which the program is still root), `filter` (docker's system call filter), `capabilities`
-(docker's fourteen), `no-new-privileges`, `listener` (one that allows everything), `user=UID`.
+Run by root. Rules, in their order:
+
+    mounts                a mount namespace
+    overlay=DIR           an overlay over DIR, as the root of a container is one
+    mask                  parts of /proc are covered as docker covers them
+    no-user-namespaces    a user namespace that may hold no other, in which the program is still root
+    filter                docker's system call filter
+    capabilities          docker's fourteen
+    no-new-privileges
+    listener              somebody outside listens to system calls already
+    old-kernel            without the mount calls of Linux 5.2 and later, openat2 and close_range
+    user=UID
 """
 
 from __future__ import annotations
 
 import os
+import struct
 import sys
 from pathlib import Path
 
@@ -17,7 +26,6 @@ def main() -> None:
     from pyoci.sandbox import kernel
 
     rules, command = sys.argv[1 : sys.argv.index("--")], sys.argv[sys.argv.index("--") + 1 :]
-    last = kernel.last_capability()
     for rule in rules:
         name, _, value = rule.partition("=")
         match name:
@@ -37,12 +45,14 @@ def main() -> None:
 
                 kernel.install_filter(docker_filter(os.uname().machine), listener=False)
             case "capabilities":
-                kernel.drop_capabilities(kernel.DOCKER_CAPABILITIES, last)
+                kernel.drop_capabilities(kernel.DOCKER_CAPABILITIES)
             case "no-new-privileges":
                 kernel.keep_no_new_privileges()
             case "listener":
                 # Inherited by the command, which knows nothing of it; nobody ever has to answer.
                 os.set_inheritable(kernel.install_filter(bytes([6, 0, 0, 0, 0, 0, 0xFF, 0x7F]), listener=True), True)
+            case "old-kernel":
+                kernel.install_filter(without(*range(428, 434), 436, 437, 442), listener=False)
             case "user":
                 os.setgroups([])
                 os.setresgid(int(value), int(value), int(value))
@@ -50,6 +60,14 @@ def main() -> None:
             case _:
                 raise SystemExit(f"no rule {rule}")
     os.execv(command[0], command)
+
+
+def without(*numbers: int) -> bytes:
+    """A filter under which system calls do not exist (ENOSYS)."""
+    code = [(0x20, 0, 0, 0)]
+    for number in numbers:
+        code += [(0x15, 0, 1, number), (0x06, 0, 0, 0x00050026)]
+    return b"".join(struct.pack("=HBBI", *line) for line in (*code, (0x06, 0, 0, 0x7FFF0000)))
 
 
 def overlay(directory: str) -> None:

@@ -1,6 +1,7 @@
 """What a builder would do where it finds itself: probe, choose, run one step. Prints it all as JSON.
 
-`inside.py STORAGE BASE NAME`: a directory for roots, a root file system to run in, the user's name for /etc/subuid.
+`inside.py STORAGE BASE NAME MODE`: a directory for roots, a root file system to run in, the user's name for
+/etc/subuid, and the mode to use, empty for the best.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import shutil
 import sys
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
     from pyoci.sandbox.capabilities import Capabilities
@@ -31,7 +32,7 @@ def main() -> None:
     storage, base, user = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
     path = "/usr/sbin:/usr/bin:/sbin:/bin"
     found = probe(Host(os.geteuid(), os.getegid(), user, path, storage))
-    mode = choose_mode(found)
+    mode = choose_mode(found, cast("Mode | None", sys.argv[4] or None))
 
     def force(forced: Mode) -> str:
         try:

@@ -38,7 +38,7 @@ def place(base_tar: Path, package: Path) -> Iterator[Inside]:
     extract(base_tar, directory / "base")
     python, _ = python_for_everybody()
 
-    def inside(*rules: str, user: str = "", uid: int = 0) -> dict[str, Any]:
+    def inside(*rules: str, user: str = "", uid: int = 0, mode: str = "") -> dict[str, Any]:
         storage = directory / f"storage{len(list(directory.iterdir()))}"
         storage.mkdir(mode=0o777)
         storage.chmod(0o777)
@@ -46,7 +46,7 @@ def place(base_tar: Path, package: Path) -> Iterator[Inside]:
         owner = (f"user={uid}",) if uid else ()
         command = [
             *(python, package / "confine.py", *rules, *owner, "--"),
-            *(python, package / "inside.py", storage, directory / "base", user),
+            *(python, package / "inside.py", storage, directory / "base", user, mode),
         ]
         done = subprocess.run(command, env={"PATH": SBIN}, capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, done.stderr
@@ -101,6 +101,23 @@ def test_a_user_without_subordinate_ids(inside: Inside) -> None:
     assert result["findings"]["recorder"]["level"] == "good"
     worked(result)
     assert result["step"]["warnings"] == []
+
+
+@pytest.mark.parametrize("mode", ["subuid", "single", "chroot"])
+def test_root_that_wants_another_mode(inside: Inside, mode: str) -> None:
+    result = inside(mode=mode)
+    assert result["mode"] == mode
+    worked(result, processes=mode != "chroot")
+    assert result["step"]["warnings"] == []
+
+
+@pytest.mark.parametrize("mode", ["root", "subuid", "single"])
+def test_an_old_kernel(inside: Inside, mode: str) -> None:
+    """mount(2) does what the newer calls do."""
+    result = inside("old-kernel", mode=mode)
+    assert (result["mode"], result["storage"]) == (mode, "overlay")
+    worked(result)
+    assert result["step"]["made"] == [".", "made"]
 
 
 def test_without_new_privileges(inside: Inside) -> None:

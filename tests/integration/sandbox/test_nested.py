@@ -41,7 +41,7 @@ def base(busybox_tar: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def inside(engine: RealDocker | RealPodman, package: Path, base: Path, *options: str) -> dict[str, Any]:
     """What a builder in a container finds; its store is in the container's own root, its Python is the host's."""
-    command = "mkdir -p /tmp/store && exec /usr/bin/python3 /packages/inside.py /tmp/store /base ''"
+    command = "mkdir -p /tmp/store && exec /usr/bin/python3 /packages/inside.py /tmp/store /base '' ''"
     volumes = ["/usr:/usr:ro", f"{package}:/packages:ro", f"{base}:/base:ro"]
     result: dict[str, Any] = json.loads(
         engine(

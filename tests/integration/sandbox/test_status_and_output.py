@@ -195,13 +195,13 @@ def test_many_steps_run_at_once(small: World) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_nothing_outlives_the_builder(small: World, number: signal.Signals, tmp_path: Path) -> None:
+def test_nothing_outlives_the_builder(any_small: World, number: signal.Signals, tmp_path: Path) -> None:
     pid = os.fork()
     if pid == 0:
         # A builder of its own: this process forks before it has a worker, and never returns.
         try:
             signal.signal(signal.SIGINT, signal.SIG_DFL)
-            copy_of(small).run("(setsid sleep 77128 &); trap '' TERM; sleep 77128; sleep 77128")
+            copy_of(any_small).run("(setsid sleep 77128 &); trap '' TERM; sleep 77128; sleep 77128")
         finally:
             os._exit(0)
     try:
