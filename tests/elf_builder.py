@@ -36,6 +36,8 @@ class ElfSpec:
     versions: Sequence[str] = ()
     undefined: Sequence[str] = ()
     weak: Sequence[str] = ()
+    unused: int = 0
+    """How many of the undefined and weak symbols, from the last one on, no relocation names."""
     defined: Sequence[str] = ()
     gnu_hash: bool = False
     sections: Mapping[str, bytes] = field(default_factory=dict)
@@ -121,6 +123,16 @@ class _Writer:
         table = self.pack("IIII", 1, first, 1, 0) + bloom + self.pack("I", first if chains else 0)
         return 0x6FFFFEF5, self.add(table + b"".join(self.pack("I", chain) for chain in chains))
 
+    def relocations(self) -> list[tuple[int, int]]:
+        """One for each symbol that is undefined or weak, so that it is looked for: RELA for 64 bits, REL for 32."""
+        count = len(self.spec.undefined) + len(self.spec.weak) - self.spec.unused
+        wide = self.spec.bits == 64
+        rows = b"".join(
+            self.pack("QQQ", 0, number << 32 | 6, 0) if wide else self.pack("II", 0, number << 8 | 6)
+            for number in range(1, count + 1)
+        )
+        return [(7 if wide else 17, self.add(rows)), (8 if wide else 18, len(rows))]
+
     def dynamic(self) -> tuple[int, int]:
         spec = self.spec
         entries = [(1, self.string(name)) for name in spec.needed]
@@ -135,7 +147,7 @@ class _Writer:
             entries += [(0x6FFFFFFC, at), (0x6FFFFFFD, count)]
         if spec.undefined or spec.weak or spec.defined:
             at, count = self.symbols()
-            entries += [(6, at), self.hash_table(count)]
+            entries += [(6, at), self.hash_table(count), *self.relocations()]
         if spec.flags_1:
             entries.append((0x6FFFFFFB, spec.flags_1))
         strings = self.add(bytes(self.strings))

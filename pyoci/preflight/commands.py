@@ -125,9 +125,8 @@ def _with_argument_hint(subject: Subject, command: Command, found: Finding) -> F
     if locate(subject, first).reached is None and subject.reach(first).obstacle is not None:
         return found
     form = ", ".join(f'"{part}"' for part in word.split())
-    return Finding(
-        found.rule, found.severity, found.path, found.message, f"write each word by itself: [{form}]", found.causes
-    )
+    hint = f"write each word by itself: [{form}]"
+    return finding(found.rule, found.message, hint, path=found.path, causes=found.causes)
 
 
 def _script_findings(subject: Subject, command: Command, shell: Reached, script: str) -> Iterator[Finding]:

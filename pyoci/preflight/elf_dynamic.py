@@ -5,6 +5,7 @@ Spec: System V ABI chapter 5, "Dynamic Linking"; symbol versions as the Linux St
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ from pyoci.preflight.elf import PT_DYNAMIC, Elf, MalformedElf
 __all__ = ["Dynamic", "Symbols", "VersionNeed", "read_dynamic", "read_symbols"]
 
 _ENTRY_LIMIT = 8192
+_RELOCATION_LIMIT = 1 << 20
 _NAMES_LIMIT = 64 << 20
 """Bytes of all symbol names of one file."""
 _SYMBOL_LIMIT = 200_000
@@ -20,6 +22,7 @@ _SYMBOL_LIMIT = 200_000
 
 _DT_NEEDED, _DT_HASH, _DT_STRTAB, _DT_SYMTAB, _DT_STRSZ, _DT_SONAME, _DT_RPATH, _DT_RUNPATH = 1, 4, 5, 6, 10, 14, 15, 29
 _DT_GNU_HASH, _DT_FLAGS_1 = 0x6FFFFEF5, 0x6FFFFFFB
+_DT_PLTRELSZ, _DT_RELA, _DT_RELASZ, _DT_REL, _DT_RELSZ, _DT_PLTREL, _DT_JMPREL = 2, 7, 8, 17, 18, 20, 23
 _DT_VERDEF, _DT_VERDEFNUM, _DT_VERNEED, _DT_VERNEEDNUM = 0x6FFFFFFC, 0x6FFFFFFD, 0x6FFFFFFE, 0x6FFFFFFF
 _FLAG_NODEFLIB = 0x800
 _VERSION_WEAK = 2
@@ -57,7 +60,7 @@ class Symbols:
     """Names in the dynamic symbol table."""
 
     undefined: frozenset[str]
-    """Needed without condition: weak ones are left out."""
+    """What is looked for when the file is loaded: named by a relocation, and not weak."""
     defined: frozenset[str]
 
 
@@ -161,6 +164,7 @@ def read_symbols(elf: Elf) -> Symbols | None:
     strings = elf.fields.take(start, size)
     layout, step = ("IBBHQQ", 24) if elf.bits == 64 else ("IIIBBH", 16)
     undefined, defined = set(), set()
+    wanted = _relocated(elf, values)
     left = _NAMES_LIMIT
     for number in range(1, count):
         row = elf.fields.unpack(layout, table + step * number)
@@ -175,9 +179,27 @@ def read_symbols(elf: Elf) -> Symbols | None:
         name = strings[row[0] : end].decode("utf-8", "surrogateescape")
         if section:
             defined.add(name)
-        elif binding == 1:
+        elif binding == 1 and number in wanted:
             undefined.add(name)
     return Symbols(frozenset(undefined), frozenset(defined))
+
+
+def _relocated(elf: Elf, values: dict[int, int]) -> set[int]:
+    """Numbers of the symbols that relocations name: the others are never looked for."""
+    found: set[int] = set()
+    plt = (values.get(_DT_JMPREL, 0), values.get(_DT_PLTRELSZ, 0), values.get(_DT_PLTREL) == _DT_RELA)
+    tables = [(values.get(_DT_RELA, 0), values.get(_DT_RELASZ, 0), True), plt]
+    tables.append((values.get(_DT_REL, 0), values.get(_DT_RELSZ, 0), False))
+    for address, size, has_addend in tables:
+        if not size:
+            continue
+        step = (3 if has_addend else 2) * elf.bits // 8
+        count = min(size // step, _RELOCATION_LIMIT)
+        raw = elf.fields.take(elf.file_offset(address), count * step)
+        layout = elf.fields.order + elf.word * (step * 8 // elf.bits)
+        shift = 32 if elf.bits == 64 else 8
+        found.update(row[1] >> shift for row in struct.iter_unpack(layout, raw))
+    return found
 
 
 def _symbol_count(elf: Elf, values: dict[int, int]) -> int:

@@ -50,6 +50,11 @@ def test_everything_is_read_in_every_class_and_byte_order(bits: int, little: boo
     assert read_symbols(elf) == Symbols(frozenset({"puts"}), frozenset({"own_call", "own_data"}))
 
 
+def test_a_symbol_that_no_relocation_names_is_not_looked_for() -> None:
+    elf = parse_elf(make_elf(ElfSpec(type=ET_DYN, dynamic=True, undefined=["puts", "unused"], unused=1, defined=["x"])))
+    assert read_symbols(elf) == Symbols(frozenset({"puts"}), frozenset({"x"}))
+
+
 def test_a_static_program_has_neither_interpreter_nor_dynamic_section() -> None:
     elf = parse_elf(make_elf(ElfSpec()))
     assert elf.interpreter() is None
