@@ -69,8 +69,10 @@ class Cgroup:
                 break
 
 
-def make(limits: LimitsMessage) -> Cgroup:
+def make(limits: LimitsMessage, process: str = "/proc/self") -> Cgroup:
     """A cgroup with the limits; one without directories where none is asked for.
+
+    `process` is the directory that tells where cgroups are mounted, and which this process is in.
 
     Raises:
         Failure: a limit cannot be kept here.
@@ -79,7 +81,7 @@ def make(limits: LimitsMessage) -> Cgroup:
     if not wanted and not limits["cgroup_parent"]:
         return Cgroup([])
     name = f"pyoci-{os.getpid()}-{time.monotonic_ns():x}"
-    mounts, own = _mounts(), _own()
+    mounts, own = _mounts(process), _own(process)
     unified = mounts.get("", "")
     if unified and set(wanted) <= set(_read(f"{unified}/cgroup.controllers").split()):
         return _make_unified(unified, own.get("", "/"), limits["cgroup_parent"], name, wanted)
@@ -161,10 +163,10 @@ def _make_directory(base: str, name: str, made: list[str]) -> str:
     return directory
 
 
-def _mounts() -> dict[str, str]:
+def _mounts(process: str) -> dict[str, str]:
     """Where each controller of version 1 is mounted, and version 2 under the empty name."""
     found: dict[str, str] = {}
-    for line in _read("/proc/self/mounts").splitlines():
+    for line in _read(f"{process}/mounts").splitlines():
         _, mountpoint, kind, options, *_ = line.split(" ")
         if kind == "cgroup2":
             found.setdefault("", mountpoint)
@@ -175,10 +177,10 @@ def _mounts() -> dict[str, str]:
     return found
 
 
-def _own() -> dict[str, str]:
-    """The cgroup of this process for each controller, by the same names."""
+def _own(process: str) -> dict[str, str]:
+    """The cgroup of the process for each controller, by the same names."""
     found: dict[str, str] = {}
-    for line in _read("/proc/self/cgroup").splitlines():
+    for line in _read(f"{process}/cgroup").splitlines():
         _, controllers, path = line.split(":", 2)
         for controller in controllers.split(","):
             found[controller] = path
@@ -194,7 +196,8 @@ def _read(path: str) -> str:
 
 
 def _write(path: str, text: str) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    # O_CREAT changes nothing here: where there is no such file, the kernel lets nobody make one.
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         os.write(descriptor, text.encode())
     finally:

@@ -102,7 +102,7 @@ class Stage:
         return f"{self.base}/{self._count}"
 
     def throwaway_directories(self) -> tuple[int, int]:
-        """An upper and a work directory for writes that nobody keeps, which the monitor removes: on disk if possible."""
+        """An upper and a work directory for writes that nobody keeps; the monitor removes them. On disk if possible."""
         self._count += 1
         where = mounting.by_descriptor(self._work) if self._work >= 0 else self.base
         name = f"{where}/discard-{self._count}"
