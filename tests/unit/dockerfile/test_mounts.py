@@ -80,6 +80,13 @@ def test_variables_stand_in_values_but_not_in_from() -> None:
     assert messages("FROM x\nRUN --mount=from=$s,target=/x true") == ["--mount=from= cannot hold a variable"]
 
 
+@pytest.mark.parametrize(
+    ("text", "name"), [("target=/x", None), ("from=a,target=/x,from=b", "b"), ("from=,target=/x", None)]
+)
+def test_what_a_mount_comes_from_is_known_before_expansion(text: str, name: str | None) -> None:
+    assert first(Run, f"RUN --mount={text} true").mounts[0].from_ == name
+
+
 def test_a_dollar_at_the_end_of_from_is_no_variable() -> None:
     assert mount("from=a$,target=/x") == BindMount(target="/x", from_="a$")
 
