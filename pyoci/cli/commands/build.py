@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pyoci.build.request import BuildRequest, Output, SecretSource, SshSource
 from pyoci.cli.arguments import add_connection, add_progress, key_value, key_values, working
+from pyoci.cli.docker_flags import add_docker_flags, left_out
 from pyoci.cli.outputs import parse_output
 from pyoci.cli.quantities import parse_host, parse_size, parse_ulimit
 from pyoci.errors import UsageError
@@ -26,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_result(parser)
     _add_steps(parser)
     _add_checks(parser)
+    add_docker_flags(parser)
     add_progress(parser)
     add_connection(parser)
 
@@ -105,10 +107,13 @@ def run(arguments: argparse.Namespace) -> int:
     from pyoci.api.build import build
 
     request = _request(arguments)
+    omitted = left_out(arguments)
     call, _, call_format = ("check" if arguments.check else arguments.call).partition(",")
     if call != "build":
-        return _called(call, call_format, request, arguments)
+        return _called(call, call_format, request, arguments, omitted)
     with working(arguments) as options:
+        for line in omitted:
+            options.reporter.warning(line)
         result = build(request, options=options)
     if arguments.iidfile:
         _write(arguments.iidfile, str(result.image_id))
@@ -119,7 +124,9 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _called(call: str, call_format: str, request: BuildRequest, arguments: argparse.Namespace) -> int:
+def _called(
+    call: str, call_format: str, request: BuildRequest, arguments: argparse.Namespace, omitted: list[str]
+) -> int:
     """`--call`: exit status 1 where checks find something, as docker's."""
     from pyoci.api.build_checks import check_build, outline_build, targets_of
     from pyoci.cli import checks
@@ -128,6 +135,8 @@ def _called(call: str, call_format: str, request: BuildRequest, arguments: argpa
         raise UsageError(f'invalid option "{call_format}" of --call', hint="write --call=check,format=json")
     as_json = call_format == "format=json"
     with working(arguments) as options:
+        for line in omitted:
+            options.reporter.warning(line)
         match call:
             case "check":
                 found = check_build(request, options=options)
