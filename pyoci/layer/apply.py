@@ -11,6 +11,7 @@ import errno
 import os
 import stat
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import BinaryIO, Literal
 
@@ -100,8 +101,12 @@ class _Unpacking:
         self.attributes = Attributes(policy.ownership, always_chown=self._merge or inherits_group)
         self._directories = directories
         directories.on_made = self._note_made
+        if self._merge:
+            directories.on_opened = self._note_opened
         self._final: dict[LayerPath, Entry] = {}
         """Directories and what they are in the end."""
+        self._modes: dict[LayerPath, int] = {}
+        """When merging: directories of layers below that were made writable for the while, with their modes."""
         self._touched: set[str] = set()
         """When merging: what this layer has put somewhere, and the directories above."""
         self.entries = 0
@@ -159,6 +164,13 @@ class _Unpacking:
         if replaced and not self._merge:
             # What it replaces, a whiteout or a file of this layer, had hidden what the layers below have here.
             self._hide_below(path)
+
+    def _note_opened(self, path: LayerPath, descriptor: int, mode: int) -> None:
+        """A directory of the layers below is written to: by users for whom its mode counts, too."""
+        if mode & 0o700 != 0o700:
+            self._modes[path] = mode
+            with suppress(PermissionError):  # not ours: then writing to it says what is wrong
+                os.fchmod(descriptor, mode | 0o700)
 
     def _put_directory(self, entry: Entry) -> None:
         self._directories.open(entry.path, make=True)
@@ -323,12 +335,16 @@ class _Unpacking:
 
     def _finish_directories(self) -> None:
         """Attributes of directories, the deepest first, so that none is closed before what is in it is finished."""
-        for path in sorted(self._final, key=tree_key, reverse=True):
+        self._directories.on_opened = None
+        for path in sorted(self._final.keys() | self._modes.keys(), key=tree_key, reverse=True):
             try:
                 descriptor = self._directories.open(path)
             except (FileNotFoundError, NotADirectoryError):
                 continue  # replaced by something else later on
-            self.attributes.set(descriptor, self._final[path])
+            if path in self._final:
+                self.attributes.set(descriptor, self._final[path])
+            else:
+                os.fchmod(descriptor, self._modes[path])
 
     def _drop_stale_owners(self) -> None:
         """Forgets owners of what was removed again."""

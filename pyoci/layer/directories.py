@@ -63,6 +63,8 @@ class Directories:
     def __init__(self, root_fd: int) -> None:
         self._root = root_fd
         self.on_made: Callable[[LayerPath, bool], None] | None = None
+        self.on_opened: Callable[[LayerPath, int, int], None] | None = None
+        """Hears the path of each directory that was there, its descriptor and the mode that it had."""
         self._open: dict[str, int] = {}
 
     def __enter__(self) -> Directories:
@@ -97,14 +99,20 @@ class Directories:
 
     def _enter(self, parent: int, path: LayerPath, *, make: bool) -> int:
         name = path.rpartition("/")[2]
-        replaced = False
+        replaced = made = False
         while True:
             try:
-                return open_directory(name, parent)
+                if not self.on_opened or made:
+                    return open_directory(name, parent)
+                mode = stat.S_IMODE(os.lstat(name, dir_fd=parent).st_mode)
+                descriptor = open_directory(name, parent)
+                self.on_opened(path, descriptor, mode)
+                return descriptor
             except FileNotFoundError:
                 if not make:
                     raise
                 os.mkdir(name, 0o700, dir_fd=parent)
+                made = True
                 if self.on_made:
                     self.on_made(path, replaced)
             except NotADirectoryError:

@@ -205,6 +205,14 @@ def test_merging_keeps_the_attributes_of_a_directory_that_is_not_described(root:
     assert listing(root) == {"d": "dir", "d/e": "dir", "d/new": ""}
 
 
+@pytest.mark.parametrize("names", [["d/n", ".wh.d"], [".wh.d", "d/n"]])
+def test_a_directory_that_was_removed_has_not_its_old_attributes(names: list[str], root: Path) -> None:
+    apply({"d": directory(mode=0o700, uid=5), "d/old": b""}, root, MERGE)
+    apply_tar(tar_of(*map(member, names)), root, MERGE)
+    assert stat.S_IMODE((root / "d").stat().st_mode) == 0o755
+    assert listing(root) == {"d": "dir", "d/n": ""}
+
+
 def test_owners_are_recorded(root: Path) -> None:
     applied = apply(
         {

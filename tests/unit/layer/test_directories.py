@@ -80,8 +80,9 @@ def make_tree(path: Path, depth: int, target: Path) -> None:
     path.mkdir()
     (path / "file").write_text("x")
     (path / "link").symlink_to(target)
-    (path / "removed-1").mkdir()
-    (path / "removed-2").write_text("name that is taken")
+    for number in range(8):
+        (path / f"removed-{number}").mkdir()  # names that are taken
+        (path / f"removed-{number}/x").write_text("")
     if depth:
         for name in ("a", "b"):
             make_tree(path / name, depth - 1, target)

@@ -159,6 +159,7 @@ def test_old_archives() -> None:
     """Version 7: no magic; a directory is a file whose name ends in a slash. Type 7 is a file."""
     old = block(b"d/", flag=b"\0", magic=bytes(8)) + block(b"f", flag=b"\0", magic=bytes(8)) + block(b"g", flag=b"7")
     assert [(entry.path, entry.type) for entry in entries_of(old + END)] == [("d", "dir"), ("f", "file"), ("g", "file")]
+    assert [entry.type for entry in entries_of(block(b"f/") + END)] == ["file"]  # as in Go and Python
 
 
 def test_what_has_no_content_says_nothing_of_its_size() -> None:

@@ -153,7 +153,10 @@ def test_devices_that_ustar_cannot_number(number: tuple[int, int]) -> None:
 
 def test_records_are_sorted_whatever_the_order_of_attributes() -> None:
     first = Entry(P("é"), "file", uid=1 << 30, xattrs={"user.b": b"1", "user.a": b"2"})
-    assert encode_header(first) == encode_header(replace(first, xattrs={"user.a": b"2", "user.b": b"1"}))
+    header = encode_header(first)
+    assert header == encode_header(replace(first, xattrs={"user.a": b"2", "user.b": b"1"}))
+    body = "11 path=é\n18 uid=1073741824\n25 SCHILY.xattr.user.a=2\n25 SCHILY.xattr.user.b=1\n".encode()
+    assert header[512:1024] == body.ljust(512, b"\0")
 
 
 def test_pax_only_when_needed() -> None:
