@@ -140,7 +140,7 @@ class _Collector:
                     pass
         earlier = self._dockerfile.stages[: stage.index]
         for name in names:
-            if name is not None and name.isascii() and name.isdigit() and int(name) < len(earlier):
+            if name is not None and name.isascii() and name.isdigit() and len(name) < 9 and int(name) < len(earlier):
                 yield earlier[int(name)]
             elif name is not None:
                 yield from (other for other in earlier if other.name == name.lower())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import NoReturn, TypeVar
 
@@ -27,6 +28,8 @@ _HEALTHCHECK_FLAGS: dict[str, FlagKind] = {
     "retries": "value",
 }
 _SHORTEST_INTERVAL = 1_000_000
+_MOST_RETRIES = 2**31 - 1
+_WHOLE_NUMBER = re.compile(r"[+-]?[0-9]{1,12}")
 _NETWORKS: tuple[ins.Network, ...] = ("default", "none", "host")
 _SECURITY: tuple[ins.Security, ...] = ("sandbox", "insecure")
 _VARIES = frozenset("$'\"\\`")
@@ -213,10 +216,9 @@ def _retries(flags: Flags, request: Request) -> int:
     word = flags.word("retries")
     if word is None:
         return 0
-    digits = word.text.removeprefix("+").removeprefix("-")
-    if not (digits.isascii() and digits.isdigit() and len(digits) < 12 and abs(int(word.text)) < 2**31):
+    number = int(word.text) if _WHOLE_NUMBER.fullmatch(word.text) else _MOST_RETRIES + 1
+    if abs(number) > _MOST_RETRIES:
         _collect(request, f'--retries is a number, not "{word.text}"', None, word)
-        return 0
-    if int(word.text) < 0:
+    elif number < 0:
         _collect(request, "--retries cannot be negative", None, word)
-    return int(word.text)
+    return number

@@ -34,7 +34,7 @@ from pyoci.errors import DockerfileError, PyociError  # noqa: E402
 from pyoci.platforms import Platform  # noqa: E402
 
 SLOWEST_SECONDS = 5.0
-LARGEST = 4096
+LARGEST = 8192
 TOKENS = [
     token.encode("utf-8", "surrogateescape")
     for token in (
@@ -53,6 +53,18 @@ TOKENS = [
         ),
         *("--", "--from=", "--chown=", "--chmod=", "--link", "--mount=type=cache,target=", "--mount=type=secret,id="),
         *("--exclude=", "--parents", "--network=", "--security=", "--device=", "--interval=1s ", "--checksum="),
+        *(
+            "--retries=",
+            "--retries=+-3 ",
+            "--from=0 ",
+            "--from=" + "9" * 4400,
+            "9" * 4400,
+            "uid=",
+            "size=1e9",
+            "mode=",
+            "+",
+            "-",
+        ),
         *("<<EOF", "<<-EOF", "<<'EOF'", "\nEOF\n", "$", "${", "}", ":-", ":+", ":?", "##", "%%", "//", "/", "*", "?"),
         *("'", '"', "\\", "`", "[", "]", '["a"]', ",", "=", " ", "é", "\u00a0", "\udcff", "\x00", "{}", "\\u", "1e999"),
         *("80-90/udp", "1.2.3.4:80:80", "u+rwX,go-w", "0755", "SIGTERM", "!", "**/", "[a-z]", "[^", "\ufeff"),

@@ -256,6 +256,23 @@ def test_no_instruction_drops_a_flag(keyword: str) -> None:
     assert f"unknown flag --flag for {keyword}" in messages(f'FROM x\n{keyword} --flag ["80"]\n')
 
 
+@pytest.mark.parametrize("text", ["many", "+-3", "-+3", "1_0", "2147483648", "9" * 5000, "1.5", "", " 1", "٣"])
+def test_what_is_no_number_of_retries(text: str) -> None:
+    found = read_retries(text)
+    assert found == 0 if not text else found == [f'--retries is a number, not "{text}"']
+
+
+def read_retries(text: str) -> int | list[str]:
+    instruction = f"HEALTHCHECK --retries='{text}' CMD x"
+    return messages(f"FROM x\n{instruction}\n") if text else first(Healthcheck, instruction).retries
+
+
+def test_numbers_of_retries() -> None:
+    assert [first(Healthcheck, f"HEALTHCHECK --retries={n} CMD x").retries for n in ("+3", "-0", "2147483647")] == [
+        *(3, 0, 2**31 - 1),
+    ]
+
+
 def test_the_json_form_of_a_copy_may_hold_anything() -> None:
     copy = first(Copy, 'COPY ["a b", "#c", "/d"]')
     assert [word.text for word in copy.sources] == ["a b", "#c"]

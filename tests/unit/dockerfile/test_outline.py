@@ -63,3 +63,8 @@ def test_the_outline_of_a_stage_by_itself() -> None:
     found = outline(dockerfile, INPUTS, dockerfile.stages[2])
     assert [arg.name for arg in found.args] == ["NEVER"]
     assert [need.id for need in found.secrets] == ["other"]
+
+
+def test_a_stage_by_its_number() -> None:
+    dockerfile = read(f"FROM x\nARG a=1\nFROM x\nCOPY --from=0 b c\nCOPY --from={'9' * 5000} b c\n")
+    assert [arg.name for arg in outline(dockerfile, INPUTS, dockerfile.stages[1]).args] == ["a"]
