@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pyoci.api.deliver import deliver
+from pyoci.api.deliver import deliver, pushed_names
 from pyoci.api.preflight import preflight
 from pyoci.api.prepare import Prepared, prepared
+from pyoci.api.push_permission import push_permission
 from pyoci.api.services import Options, Services, opened
 from pyoci.build.assemble import assemble_index
 from pyoci.build.builder import Built, build_images, plan_images
@@ -85,8 +86,10 @@ def _build(parts: Prepared, services: Services) -> BuildResult:
     request = parts.request
     parts.secrets.check()
     build_services = parts.build_services()
-    plans = plan_images(parts.dockerfile, parts.plan_options, build_services)
-    parts.report_checks()
+    with push_permission(pushed_names(request.outputs, parts.tags), services) as wait_for_permission:
+        plans = plan_images(parts.dockerfile, parts.plan_options, build_services)
+        parts.report_checks()
+        wait_for_permission()
     built = build_images(
         plans,
         build_services,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -13,13 +13,35 @@ from pyoci.api.transfer import push_descriptor
 from pyoci.build.builder import Built
 from pyoci.build.request import BuildRequest, Output
 from pyoci.build.trees import Trees
-from pyoci.errors import ContentError, UsageError
+from pyoci.errors import ContentError, DigestMismatch, RegistryError, UsageError
 from pyoci.reference import Reference, parse_reference
 
 if TYPE_CHECKING:
     from pyoci.api.build import BuildResult
 
-__all__ = ["deliver", "output_stream"]
+__all__ = ["deliver", "output_stream", "pushed_names"]
+
+
+def pushed_names(outputs: Sequence[Output], tags: tuple[Reference, ...]) -> tuple[Reference, ...]:
+    """Every name that the outputs push to; none if nothing is pushed.
+
+    Raises:
+        UsageError: something is to be pushed and has no name, or its name is none.
+    """
+    return tuple(name for output in outputs if _is_pushed(output) for name in _push_names(output, tags))
+
+
+def _is_pushed(output: Output) -> bool:
+    return output.type == "registry" or (output.type == "image" and output.attributes.get("push", "") == "true")
+
+
+def _push_names(output: Output, tags: tuple[Reference, ...]) -> tuple[Reference, ...]:
+    names = _names(output, tags)
+    if not names:
+        raise UsageError(
+            "tag is needed when pushing to registry", hint="give the image a name with -t REGISTRY/NAME:TAG"
+        )
+    return names
 
 
 def deliver(
@@ -29,18 +51,18 @@ def deliver(
 
     Raises:
         UsageError: an output lacks a name or a place.
-        RegistryError: a push was refused; the image stays in the store.
+        RegistryError: a push was refused; the image stays in the store, and the hint says how to go on.
     """
     for output in request.outputs:
-        names = _names(output, result)
+        names = _names(output, result.tags)
         match output.type:
             case "image":
                 for name in names:
                     services.store.tags.set(name, result.descriptor)
-                if output.attributes.get("push", "") == "true":
-                    _push(names, result, services)
+                if _is_pushed(output):
+                    _push(_push_names(output, result.tags), result, services)
             case "registry":
-                _push(names, result, services)
+                _push(_push_names(output, result.tags), result, services)
             case "oci":
                 _oci(output, names, result, services)
             case "docker":
@@ -49,18 +71,20 @@ def deliver(
                 _root_file_system(output, built, services, trees)
 
 
-def _names(output: Output, result: BuildResult) -> tuple[Reference, ...]:
+def _names(output: Output, tags: tuple[Reference, ...]) -> tuple[Reference, ...]:
     text = output.attributes.get("name", "")
-    return tuple(parse_reference(name) for name in text.split(",")) if text else result.tags
+    return tuple(parse_reference(name) for name in text.split(",")) if text else tags
 
 
 def _push(names: tuple[Reference, ...], result: BuildResult, services: Services) -> None:
-    if not names:
-        raise UsageError(
-            "tag is needed when pushing to registry", hint="give the image a name with -t REGISTRY/NAME:TAG"
-        )
     for name in names:
-        push_descriptor(name, result.descriptor, services)
+        try:
+            push_descriptor(name, result.descriptor, services)
+        except (RegistryError, DigestMismatch) as error:
+            services.store.tags.set(name, result.descriptor)
+            before = f"{error.hint}; then " if error.hint else ""
+            error.hint = f"{before}go on with: pyoci push {name.familiar}"
+            raise
 
 
 def _oci(output: Output, names: tuple[Reference, ...], result: BuildResult, services: Services) -> None:
