@@ -11,6 +11,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from pyoci.api.services import Services
 from pyoci.build.builder import Built
@@ -18,9 +19,14 @@ from pyoci.build.request import BuildRequest
 from pyoci.build.scopes import PROXY_NAMES
 from pyoci.build.secrets import Secrets
 from pyoci.digest import digest_hex
+from pyoci.errors import PyociError
 from pyoci.layer.protocols import ChangeSet
 from pyoci.preflight.findings import Finding
 from pyoci.preflight.leak_forms import LEAST_BYTES, is_searchable
+from pyoci.reference import parse_reference
+
+if TYPE_CHECKING:
+    from pyoci.registry.credentials import Credential
 
 __all__ = ["leaks", "secret_values"]
 
@@ -34,7 +40,8 @@ _KEY_LIMIT = 512 * 1024
 def secret_values(request: BuildRequest, services: Services, secrets: Secrets) -> dict[str, bytes]:
     """Everything that this build was given and that nobody may see, by what messages call it.
 
-    Secrets, key files given to `--ssh`, passwords in proxy addresses, and what registries were told of the user so far.
+    Secrets, key files given to `--ssh`, passwords in proxy addresses, and who the user is at the registries that this
+    build read from or will push to.
     """
     found = {f'secret "{name}"': value for name, value in secrets.named_values().items()}
     for source in request.ssh:
@@ -47,12 +54,22 @@ def secret_values(request: BuildRequest, services: Services, secrets: Secrets) -
             password = _password(address)
             if password:
                 found[f"the password in {name}"] = password.encode("utf-8", "surrogateescape")
-    credentials = services.credentials.given if "credentials" in services.made else {}
-    for registry, credential in credentials.items():
+    for registry, credential in _credentials(request, services).items():
         for kind, value in (("password", credential.password), ("token", credential.identity_token)):
             if value:
                 found[f"the {kind} for {registry}"] = value.encode("utf-8", "surrogateescape")
     return found
+
+
+def _credentials(request: BuildRequest, services: Services) -> Mapping[str, Credential]:
+    for output in request.outputs:
+        if output.type == "registry" or output.attributes.get("push") == "true":
+            names = output.attributes.get("name", "")
+            for name in names.split(",") if names else request.tags:
+                reference = parse_reference(name)
+                with suppress(PyociError):  # the push itself will say what is wrong
+                    services.credentials.find(reference.registry, reference.repository)
+    return services.credentials.given if "credentials" in services.made else {}
 
 
 def _password(address: str) -> str | None:

@@ -12,8 +12,10 @@ import pytest
 
 from pyoci.api.build import BuildResult, build
 from pyoci.api.check import check
-from pyoci.api.services import Options
-from pyoci.build.request import Output, SecretSource
+from pyoci.api.leaks import secret_values
+from pyoci.api.services import Options, opened
+from pyoci.build.request import BuildRequest, Output, SecretSource
+from pyoci.build.secrets import Secrets
 from pyoci.environment import Environment
 from pyoci.errors import ContentNotFound, LayerError, PreflightError, UsageError
 from pyoci.location import Location
@@ -277,6 +279,20 @@ def test_other_things_that_nobody_may_see_are_searched_for(world: World) -> None
     world.variables = {"HTTP_PROXY": "http://me:pr0xy%2Dpass-word@proxy:3128"}
     with pytest.raises(PreflightError, match="the password in HTTP_PROXY is in /conf"):
         world.build(dockerfile)
+
+
+def test_credentials_of_the_registry_to_push_to_are_searched_for(world: World) -> None:
+    (world.path / ".docker").mkdir()
+    auth = b64encode(f"me:{TOKEN}".encode()).decode()
+    (world.path / ".docker/config.json").write_text(f'{{"auths": {{"registry.test": {{"auth": "{auth}"}}}}}}')
+    for output in (Output("registry"), Output("image", "", {"push": "true"})):
+        request = BuildRequest(tags=("registry.test/app",), outputs=(output,))
+        with opened(world.options()) as services:
+            assert secret_values(request, services, Secrets((), {}, world.path.joinpath)) == {
+                "the password for registry.test": TOKEN.encode()
+            }
+    with opened(world.options()) as services:
+        assert secret_values(BuildRequest(tags=("registry.test/app",)), services, Secrets((), {}, Path)) == {}
 
 
 def test_short_values_are_not_searched_for_and_that_is_said(world: World) -> None:
