@@ -12,9 +12,17 @@ from pathlib import Path
 __all__ = ["BASE_LAYERS", "write_base_layout"]
 
 BASE_LAYERS = 1
-_APPLETS = "sh ls cat echo mkdir rm touch chmod chown ln mv cp id pwd env printenv stat sed grep head tail find sleep true false test uname hostname mkfifo mknod tar adduser addgroup readlink sha256sum wc sort od tr basename dirname date mount umount ip nc ps kill xargs tee cut"
+_APPLETS = (
+    "sh ls cat echo mkdir rm touch chmod chown ln mv cp id pwd env printenv stat sed grep head tail find sleep "
+    "true false test uname hostname mkfifo mknod tar adduser addgroup readlink sha256sum wc sort od tr basename "
+    "dirname date mount umount ip nc ps kill xargs tee cut"
+)
 _FILES = {
-    "etc/passwd": "root:x:0:0:root:/root:/bin/sh\napp:x:1000:1001:app:/home/app:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n",
+    "etc/passwd": (
+        "root:x:0:0:root:/root:/bin/sh\n"
+        "app:x:1000:1001:app:/home/app:/bin/sh\n"
+        "nobody:x:65534:65534:nobody:/:/bin/false\n"
+    ),
     "etc/group": "root:x:0:\napp:x:1001:\nwheel:x:10:app\nnogroup:x:65534:\n",
     "etc/motd": "base\n",
     "opt/tool/bin/run": "#!/bin/sh\necho run\n",

@@ -1,4 +1,4 @@
-"""BuildKit as a judge: its daemon started by hand in a directory of its own, where `buildkitd` and `buildctl` are on PATH."""
+"""BuildKit as a judge: its daemon, started by hand in a directory of its own where it and `buildctl` are on PATH."""
 
 from __future__ import annotations
 

@@ -48,7 +48,9 @@ class TwoStages:
         built = run("build", src, args=self.args)
         final = copy("final", base, built, path="product")
         executor = _Products(contexts={".": source}, product=product)
-        solve(graph_of(base, context, src, built, final), executor=executor, cache=self.cache, reporter=Reporter(), jobs=4)
+        solve(
+            graph_of(base, context, src, built, final), executor=executor, cache=self.cache, reporter=Reporter(), jobs=4
+        )
         return sorted(executor.ran)
 
 
