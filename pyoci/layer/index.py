@@ -26,7 +26,19 @@ from pyoci.layer.sparse import Region
 from pyoci.layer.tar_reader import TarReader
 from pyoci.layer.whiteout import interpret
 
-__all__ = ["CODES", "OPAQUE", "REMOVED", "LayerIndex", "Place", "dump_index", "index_layer", "index_of", "load_index"]
+__all__ = [
+    "CODES",
+    "OPAQUE",
+    "REMOVED",
+    "IndexPayload",
+    "LayerIndex",
+    "Place",
+    "dump_index",
+    "in_columns",
+    "index_layer",
+    "index_of",
+    "load_index",
+]
 
 _MAGIC = b"pyoci layer index 1\n"
 CODES: dict[EntryType, str] = {
@@ -171,7 +183,8 @@ def index_of(changes: Sequence[Change]) -> LayerIndex | None:
     return changes.layer_index if isinstance(changes, _Changes) else None
 
 
-_Payload: TypeAlias = tuple[int, bytes, "tuple[Region, ...] | None"]
+IndexPayload: TypeAlias = tuple[int, bytes, "tuple[Region, ...] | None"]
+"""Offset of a file's bytes in the tar, their sha256, and the stored parts of a sparse file."""
 
 
 def index_layer(
@@ -191,7 +204,7 @@ def index_layer(
         LayerError: the layer is malformed, unsafe or beyond a limit.
         DigestMismatch: it has another diff ID.
     """
-    builder: ChangeBuilder[_Payload] = ChangeBuilder()
+    builder: ChangeBuilder[IndexPayload] = ChangeBuilder()
     with HashedReadAhead(open_decompressed(stream, compression, limits=limits, owned=False)) as source:
         reader = TarReader(cast("BinaryIO", source), limits=limits)
         while (entry := reader.next()) is not None:
@@ -212,10 +225,11 @@ def index_layer(
         raise DigestMismatch(f"the layer unpacks to {found} instead of {diff_id}")
     if whiteouts:
         builder.drop_link_store()
-    return _in_columns(found, size, builder.finish())
+    return in_columns(found, size, builder.finish())
 
 
-def _in_columns(diff_id: DiffID, size: int, changes: list[tuple[Change, _Payload | None]]) -> LayerIndex:
+def in_columns(diff_id: DiffID, size: int, changes: Sequence[tuple[Change, IndexPayload | None]]) -> LayerIndex:
+    """The index of changes in normal form, each file with where its bytes are."""
     paths: list[str] = []
     codes: list[str] = []
     numbers = [array("q") for _ in range(6)]
@@ -251,7 +265,7 @@ def _in_columns(diff_id: DiffID, size: int, changes: list[tuple[Change, _Payload
 
 
 def dump_index(index: LayerIndex) -> bytes:
-    """The index as bytes that `load_index` reads; equal indexes of one Python version give equal bytes."""
+    """The index as bytes that `load_index` reads; equal indexes give equal bytes."""
     columns = (index.modes, index.uids, index.gids, index.sizes, index.mtimes, index.offsets)
     body = marshal.dumps(
         (
@@ -266,7 +280,7 @@ def dump_index(index: LayerIndex) -> bytes:
             index.devices,
             index.regions,
         ),
-        4,
+        2,  # the last version without references, which depend on which objects happen to be shared
     )
     return _MAGIC + hashlib.sha256(body).digest() + body
 

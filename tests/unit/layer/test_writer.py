@@ -13,10 +13,12 @@ from typing import BinaryIO
 import pytest
 
 from pyoci.errors import LayerError
+from pyoci.image.media_types import Compression
 from pyoci.layer.encode import encode_header, padding
 from pyoci.layer.entry import Change, Entry, EntryType, LayerPath, Opaque, Remove, Upsert
+from pyoci.layer.index import dump_index, index_layer
 from pyoci.layer.writer import WrittenLayer, write_layer
-from tests.builders import device, directory, fifo, file, hardlink, make_layer, opaque, removed, symlink
+from tests.builders import changes_of, device, directory, fifo, file, hardlink, make_layer, opaque, removed, symlink
 
 P = LayerPath
 EMPTY_LAYER = "sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef"
@@ -252,3 +254,30 @@ def test_nothing_but_the_changes_enters_the_bytes() -> None:
     first, _ = written(changes, {"d/x": b"1"})
     second, _ = written(changes[::-1], {"d/x": b"1"})
     assert first == second
+
+
+@pytest.mark.parametrize("compression", ["none", "gzip", "zstd"])
+def test_the_index_made_on_the_way_is_the_one_that_reading_makes(compression: Compression) -> None:
+    given = changes_of(
+        {
+            "d": directory(uid=5),
+            "d/big": bytes(3_000_000),
+            "d/empty": b"",
+            "l": symlink("x"),
+            "z": file(b"content", mode=0o4755, mtime=50, xattrs={"user.a": b"1"}),
+            "a": hardlink("z"),
+            "b": hardlink("z"),
+            "null": device("char", 1, 3),
+            "gone": removed(),
+            "e": opaque(),
+        }
+    )
+    out = io.BytesIO()
+    result = write_layer(given.changes, given.open, out, compression=compression, mtime_limit=20, indexed=True)
+    read = index_layer(io.BytesIO(out.getvalue()), compression, diff_id=result.diff_id)
+    assert result.index is not None
+    assert list(result.index.changes) == list(read.changes)
+    assert dump_index(result.index) == dump_index(read)
+    plain = io.BytesIO()
+    assert write_layer(given.changes, given.open, plain, compression=compression, mtime_limit=20) == result
+    assert plain.getvalue() == out.getvalue()
