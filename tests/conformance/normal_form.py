@@ -29,8 +29,8 @@ _TYPES = {
 
 
 def normal_form(archive: Path, *, base_layers: int = 0) -> dict[str, Any]:
-    """The image of an OCI archive. Times are left out (builders differ on purpose); of the lowest `base_layers` only diff
-    IDs are kept, since they came from elsewhere.
+    """The image of an OCI archive. Times are left out (builders differ on purpose); of the lowest `base_layers` only
+    diff IDs are kept, since they came from elsewhere.
     """
     with tarfile.open(archive) as outer:
 
