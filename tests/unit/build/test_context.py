@@ -19,7 +19,7 @@ from pyoci.store import Store
 
 
 def names(context: DirectoryContext, path: str = "") -> list[str]:
-    found = []
+    found: list[str] = []
     for entry in context.children(path):
         found.append(entry.path)
         if entry.type == "dir":
