@@ -19,7 +19,9 @@ class Limits:
     """Uncompressed bytes that are never too many."""
     entries: int = 2_000_000
     header_bytes: int = 1 << 20
-    """Of one pax header, one GNU long name or one map of a sparse file (as in Go's archive/tar)."""
+    """Of the extended headers of one entry, of all global ones, or of one map of a sparse file."""
+    metadata_bytes: int = 512 << 20
+    """Of all names, link targets, extended attributes and maps of sparse files, since those are kept in memory."""
 
 
 DEFAULT_LIMITS = Limits()

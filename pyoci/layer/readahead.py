@@ -85,5 +85,5 @@ class HashedReadAhead:
                 self._blocks.put(data)
                 if not data:
                     return
-        except Exception as error:
+        except Exception as error:  # for `read` to raise
             self._blocks.put(error)

@@ -58,6 +58,7 @@ class TarReader:
         self._name = ""
         self._count = 0
         self._content_bytes = 0
+        self._metadata_bytes = 0
         self.header_offset = 0
         """Where the entry's first header block is, in uncompressed bytes."""
         self.body_offset = 0
@@ -164,6 +165,7 @@ class TarReader:
     def _read_entry(self) -> Entry | None:
         records: list[tuple[str, bytes]] = []
         long_name = long_link = b""
+        extended_bytes = 0
         while True:
             block = self._take_some(_BLOCK)
             if not block or block == _ZERO_BLOCK:
@@ -178,20 +180,23 @@ class TarReader:
             if not checksum_is_right(block, fields[6]):
                 raise ValueError("a header has a wrong checksum")
             flag = fields[7]
-            if flag == b"x":
-                records += parse_records(self._take_extension(fields[4]))
-            elif flag == b"g":
-                self._add_globals(parse_records(self._take_extension(fields[4])))
-            elif flag == b"L":
-                long_name = self._take_extension(fields[4]).partition(b"\0")[0]
-            elif flag == b"K":
-                long_link = self._take_extension(fields[4]).partition(b"\0")[0]
-            else:
+            if flag not in b"xgLK":
                 return self._make_entry(block, fields, records, long_name, long_link)
+            data = self._take_extension(fields[4], extended_bytes)
+            extended_bytes += len(data)
+            if flag == b"x":
+                records += parse_records(data)
+            elif flag == b"g":
+                self._add_globals(parse_records(data))
+            elif flag == b"L":
+                long_name = data.partition(b"\0")[0]
+            else:
+                long_link = data.partition(b"\0")[0]
 
-    def _take_extension(self, size_field: bytes) -> bytes:
+    def _take_extension(self, size_field: bytes, before: int) -> bytes:
+        """The body of an extended header; the entry's earlier ones had `before` bytes."""
         size = parse_number(size_field)
-        if not 0 <= size <= self._limits.header_bytes:
+        if not 0 <= size <= self._limits.header_bytes - before:
             raise ValueError(f"an extended header of {size} bytes (the limit is {self._limits.header_bytes})")
         data = self._take(size)
         self._take(-size % _BLOCK)
@@ -205,6 +210,9 @@ class TarReader:
                 self._globals[key] = value
             else:
                 self._globals.pop(key, None)
+        size = sum(len(key) + len(value) for key, value in self._globals.items())
+        if size > self._limits.header_bytes:
+            raise ValueError(f"the global pax headers have more than {self._limits.header_bytes} bytes")
 
     def _finish(self) -> None:
         """Reads what follows the first zero block: another one, then only the zeros of a record's padding."""
@@ -263,6 +271,7 @@ class TarReader:
         if flag == b"\0" and name.endswith(b"/"):
             kind = "dir"  # how tars before POSIX say it
         path = layer_path(self._name)
+        self._count_metadata(len(name) + len(link) + sum(map(len, xattrs.values())))
         device = (0, 0)
         target = ""
         if kind == "file":
@@ -278,6 +287,14 @@ class TarReader:
             elif kind in ("char", "block"):
                 device = (parse_number(fields[12]), parse_number(fields[13]))
         return Entry(path, kind, parse_number(mode) & 0o7777, uid, gid, size, mtime, target, device, xattrs)
+
+    def _count_metadata(self, size: int) -> None:
+        self._metadata_bytes += size
+        if self._metadata_bytes > self._limits.metadata_bytes:
+            limit = self._limits.metadata_bytes
+            raise LayerError(
+                f"names, attributes and maps of files have more than {limit} bytes", hint="raise the limit"
+            )
 
     def _enter_body(
         self, block: bytes, flag: bytes, stored: int, records: dict[str, bytes], record_list: list[tuple[str, bytes]]
@@ -303,6 +320,7 @@ class TarReader:
         self.regions = None
         if regions is not None:
             self.regions = sparse.validated(regions, size, stored)
+            self._count_metadata(16 * len(regions))
             self._holes = sparse.filled(self.regions, size, self.stored_piece)
         self._content_bytes += size
         if self._content_bytes > self._limits.uncompressed_bytes:

@@ -129,6 +129,12 @@ def test_an_endless_map_is_stopped() -> None:
         list(read_archive(io.BytesIO(endless), limits=Limits(header_bytes=512)))
 
 
+def test_maps_are_kept_in_memory_and_bounded() -> None:
+    data = pax_10(tuple((2 * i, 1) for i in range(60)), 120, b"x" * 60) + END
+    with pytest.raises(LayerError, match="maps of files have more than 900 bytes"):
+        list(read_archive(io.BytesIO(data), limits=Limits(metadata_bytes=900)))
+
+
 def test_a_huge_hole_counts_as_what_it_fills() -> None:
     data = pax_10((), 1 << 50, b"") + END
     with pytest.raises(LayerError, match="the files have more than 137438953472 bytes"):

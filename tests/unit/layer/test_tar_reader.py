@@ -274,6 +274,36 @@ def test_limits_are_named() -> None:
         entries_of(tar_of((member("f"), bytes(1001))), Limits(uncompressed_bytes=1000))
 
 
+def test_headers_before_one_entry_are_bounded_together() -> None:
+    half = pax([("comment", b"x" * 600_000)])
+    assert len(entries_of(half + block() + half + block() + END)) == 2
+    with pytest.raises(LayerError, match=r"an extended header of \d+ bytes \(the limit is 1048576\)"):
+        entries_of(half + half + block() + END)
+    name = block(flag=b"L", size=b"%011o\0" % 600_000) + padded(b"n" * 600_000)
+    with pytest.raises(LayerError, match="an extended header of 600000 bytes"):
+        entries_of(name + name + block() + END)
+
+
+def test_global_headers_are_bounded_together() -> None:
+    def data(keys: int) -> bytes:
+        return b"".join(pax([(f"key{key}", b"x" * 600_000)], b"g") + block() for key in range(keys)) + END
+
+    assert len(entries_of(data(1))) == 1
+    with pytest.raises(LayerError, match="the global pax headers have more than 1048576 bytes"):
+        entries_of(data(2))
+
+
+def test_what_is_kept_in_memory_is_bounded() -> None:
+    for data in (
+        tar_of(*(member("n" * 90 + str(number)) for number in range(12))),
+        tar_of(*(member("s", b"2", linkname="t" * 90) for _ in range(12))),
+        b"".join(pax([("SCHILY.xattr.user.a", b"v" * 400)]) + block() for _ in range(3)) + END,
+    ):
+        with pytest.raises(LayerError, match="names, attributes and maps of files have more than 1000 bytes"):
+            entries_of(data, Limits(metadata_bytes=1000))
+        entries_of(data, Limits(metadata_bytes=10_000))
+
+
 def test_a_body_is_gone_when_the_next_entry_comes() -> None:
     data = tar_of((member("a"), b"first"), (member("b"), b"second"))
     iterator = read_archive(io.BytesIO(data))
