@@ -11,6 +11,8 @@ Everything here is imported when it is first used.
 
 from __future__ import annotations
 
+import sys as _sys
+
 TYPE_CHECKING = False  # as typing has it, whose import would be most of the start of a sandbox's worker
 if TYPE_CHECKING:
     from pyoci.api import (
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
         images,
         inspect,
         load,
+        login,
+        logout,
         pull,
         push,
         remove,
@@ -31,6 +35,11 @@ if TYPE_CHECKING:
         tag,
     )
     from pyoci.environment import Environment, current_environment
+
+if TYPE_CHECKING:
+    from types import ModuleType as _ModuleType
+else:
+    _ModuleType = type(_sys)
 
 __version__ = "0.1.0"
 
@@ -47,6 +56,8 @@ __all__ = [
     "images",
     "inspect",
     "load",
+    "login",
+    "logout",
     "pull",
     "push",
     "remove",
@@ -62,5 +73,20 @@ def __getattr__(name: str) -> object:
     if name in ("Environment", "current_environment"):
         return getattr(import_module("pyoci.environment"), name)
     if name in __all__:
-        return getattr(import_module("pyoci.api"), name)
+        return import_module("pyoci.api").__getattr__(name)  # some of its modules have the name of a function too
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+class _Package(_ModuleType):
+    """Keeps `pyoci.build` the function: importing the package of that name would put itself in its place."""
+
+    @property
+    def build(self) -> object:
+        return __getattr__("build")
+
+    @build.setter
+    def build(self, package: object) -> None:
+        """What the import system does; `sys.modules` has the package as well."""
+
+
+_sys.modules[__name__].__class__ = _Package

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pyoci.api.build import BuildResult, build
     from pyoci.api.check import CheckedImage, check
     from pyoci.api.images import ImageSummary, images, inspect, remove, tag
+    from pyoci.api.logins import login, logout
     from pyoci.api.run import run
     from pyoci.api.services import Options
     from pyoci.api.transfer import load, pull, push, save
@@ -26,6 +27,8 @@ __all__ = [
     "images",
     "inspect",
     "load",
+    "login",
+    "logout",
     "pull",
     "push",
     "remove",
@@ -50,6 +53,8 @@ _HOME = {
     "pull": "transfer",
     "push": "transfer",
     "save": "transfer",
+    "login": "logins",
+    "logout": "logins",
 }
 
 

@@ -26,6 +26,8 @@ VERBS = {
     "images": "List the images of the store",
     "inspect": "Show an image as JSON",
     "load": "Load images from an archive",
+    "login": "Log in to a registry",
+    "logout": "Forget the login to a registry",
     "prune": "Remove what is not needed",
     "pull": "Fetch an image from a registry",
     "push": "Send an image to a registry",
