@@ -3,6 +3,7 @@
     PyociError(message, hint, location)
     ├── UsageError            the request contradicts itself                       exit status 2
     ├── DockerfileError       cannot be parsed or planned; located
+    ├── BakeError             a bake or Compose file cannot be read or resolved; located
     ├── BuildError            a step failed; located
     │   └── CommandFailed     a RUN exited non-zero; carries its status and last output
     ├── SandboxError          isolation cannot be set up here
@@ -28,6 +29,7 @@ from contextlib import contextmanager
 from pyoci.location import Location
 
 __all__ = [
+    "BakeError",
     "BuildError",
     "Cancelled",
     "CommandFailed",
@@ -83,6 +85,10 @@ class UsageError(PyociError):
 
 class DockerfileError(PyociError):
     """The Dockerfile cannot be parsed or planned."""
+
+
+class BakeError(PyociError):
+    """A bake or Compose file cannot be read, or its targets cannot be resolved."""
 
 
 class BuildError(PyociError):
