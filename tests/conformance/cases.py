@@ -180,11 +180,14 @@ def read_case(path: Path) -> Case:
             case ["Dockerfile"]:
                 dockerfile = text
             case ["option", value]:
-                options.update([value.split("=", 1)])
+                name, _, value = value.partition("=")
+                options[name] = value
             case ["arg", value]:
-                args.update([value.split("=", 1)])
+                name, _, value = value.partition("=")
+                args[name] = value
             case ["context", value]:
-                contexts.update([value.split("=", 1)])
+                name, _, value = value.partition("=")
+                contexts[name] = value
             case ["fails"]:
                 fails = True
             case [kind, name, *rest]:
@@ -192,6 +195,11 @@ def read_case(path: Path) -> Case:
             case _:
                 raise ValueError(f"{path.name}: cannot read section {words}")
     return Case(path.stem, " ".join(about), dockerfile, tuple(nodes), options, args, contexts, fails)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, _, value = text.partition("=")
+    return key, value
 
 
 def read_cases() -> list[Case]:
