@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pyoci.api.build import BuildResult, build
     from pyoci.api.check import CheckedImage, check
+    from pyoci.api.copying import copy
     from pyoci.api.images import ImageSummary, images, inspect, remove, tag
     from pyoci.api.logins import login, logout
     from pyoci.api.run import run
@@ -24,6 +25,7 @@ __all__ = [
     "Options",
     "build",
     "check",
+    "copy",
     "images",
     "inspect",
     "load",
@@ -55,6 +57,7 @@ _HOME = {
     "save": "transfer",
     "login": "logins",
     "logout": "logins",
+    "copy": "copying",
 }
 
 

@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 __all__ = ["VERBS", "main"]
 
 VERBS = {
+    "bake": "Build the targets of a bake or Compose file",
     "build": "Build an image from a Dockerfile",
     "check": "Tell whether an image can run, without running it",
+    "copy": "Copy an image between registries, layouts, archives and the store",
     "doctor": "Say what this machine allows, and what to change",
     "images": "List the images of the store",
     "inspect": "Show an image as JSON",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,11 +12,10 @@ from pyoci.api.build import BuildResult, build
 from pyoci.api.services import Options
 from pyoci.api.transfer import push
 from pyoci.build.request import Output
-from pyoci.environment import Environment
 from pyoci.errors import ContentNotFound, DockerfileError, RegistryError, Unauthorized, UsageError
-from pyoci.platforms import Platform
 from pyoci.progress import Reporter
 from tests.fakes.registry import FakeRegistry, Fault, Respond, fake_registry
+from tests.unit.api.world import options_in
 
 DOCKERFILE = "FROM scratch\nCOPY data /data\n"
 
@@ -42,17 +40,7 @@ class World:
     steps: Steps
 
     def options(self) -> Options:
-        environment = Environment(
-            store=self.path / "store",
-            working_directory=self.path,
-            home=self.path,
-            uid=os.getuid(),
-            gid=os.getgid(),
-            platform=Platform("linux", "amd64"),
-            now=0,
-            variables={"XDG_RUNTIME_DIR": str(self.path)},
-        )
-        return Options(environment=environment, reporter=self.steps)
+        return options_in(self.path, self.steps)
 
     def build(self, *outputs: Output, tags: tuple[str, ...] = (), dockerfile: str = DOCKERFILE) -> BuildResult:
         context = self.path / "context"

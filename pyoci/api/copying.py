@@ -1,0 +1,188 @@
+"""Images from anywhere to anywhere: registries, the store, layouts and archives, without a detour through the store."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from typing import assert_never
+
+from pyoci.api.places import ArchivePlace, LayoutPlace, Place, RegistryPlace, StorePlace, parse_place
+from pyoci.api.services import Options, Services, opened
+from pyoci.api.transfer import find_image, push_descriptor
+from pyoci.content import ContentSource, copy_graph
+from pyoci.content.names import REF_NAME, with_name
+from pyoci.digest import Digest
+from pyoci.errors import ContentNotFound, Unauthorized, UsageError
+from pyoci.image import Descriptor
+from pyoci.platforms import parse_platform
+from pyoci.reference import Reference, parse_reference
+from pyoci.resolver import select_manifest
+
+__all__ = ["copy"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """An image where it is."""
+
+    place: Place
+    root: Descriptor
+    content: ContentSource
+    name: Reference | None
+    """What it is called there, if that is a name and a tag."""
+
+
+def copy(source: str, destination: str, *, platform: str = "", options: Options | None = None) -> Digest:
+    """Copies an image from one place to another; returns the digest of what was copied.
+
+    Places are written as `pyoci.api.places` says. Of an index everything is copied, or with `platform` one image. What
+    the destination has is not sent again, and what is in another repository of the same registry is mounted. In a
+    layout or archive without a NAME, the image keeps the name that it had.
+
+    Raises:
+        ContentNotFound: there is no such image, or none for the platform.
+        RegistryError, Unauthorized: a registry refuses or does not answer.
+        UsageError: a place is none, or the destination is another digest than what is copied.
+        ContentError, InvalidDocument, DigestMismatch: what is at the source is not what it says.
+    """
+    options = options or Options()
+    origin = parse_place(source, options.environment)
+    target = parse_place(destination, options.environment)
+    with opened(options) as services, ExitStack() as stack:
+        found = _find(origin, services, stack)
+        if platform:
+            root = select_manifest(found.root, found.content, parse_platform(platform), name=source)
+            found = replace(found, root=root)
+        _deliver(found, target, services)
+        return found.root.digest
+
+
+def _find(place: Place, services: Services, stack: ExitStack) -> _Found:
+    match place:
+        case RegistryPlace(reference):
+            repository = services.client.repository(reference)
+            try:
+                root = repository.resolve()
+            except (ContentNotFound, Unauthorized) as error:
+                if services.store.tags.get(reference) is not None:
+                    error.hint = f"the store has it: pyoci copy store:{reference.familiar} DESTINATION"
+                raise
+            return _Found(place, root, repository, reference if reference.tag else None)
+        case StorePlace(name):
+            tagged, root = find_image(name, services)
+            return _Found(place, root, services.resolver.content, tagged)
+        case LayoutPlace(path, name):
+            from pyoci.content.layout import DirectoryLayout
+
+            layout = DirectoryLayout(path)
+            root = layout.find(name)
+            return _Found(place, root, layout, _name_in(layout.images(), root, name))
+        case ArchivePlace(path, name):
+            from pyoci.content.archive import open_archive
+
+            archive = stack.enter_context(open_archive(path, scratch=services.store.root / "tmp"))
+            root = archive.find(name)
+            return _Found(place, root, archive, _name_in(archive.images(), root, name))
+        case _:
+            assert_never(place)
+
+
+def _name_in(images: list[tuple[tuple[str, ...], Descriptor]], root: Descriptor, wanted: str) -> Reference | None:
+    """The name of an image that was found by `wanted`; of several, that which says so."""
+    names = [parse_reference(name) for all_names, image in images if image.digest == root.digest for name in all_names]
+    for name in names:
+        if wanted in (name.tag, str(name), name.familiar):
+            return name
+    return names[0] if names else None
+
+
+def _deliver(found: _Found, target: Place, services: Services) -> None:
+    match target:
+        case RegistryPlace(reference):
+            _push(found, reference, services)
+        case StorePlace(name):
+            _store(found, _named(name), services)
+        case LayoutPlace(path, name):
+            from pyoci.content.layout import DirectoryLayout
+
+            entry = _entry(found, name)
+            layout = DirectoryLayout(path)
+            copy_graph(found.root, found.content, layout, reporter=services.reporter, cancelled=services.cancelled)
+            layout.add_roots([entry])
+        case ArchivePlace():
+            _archive(found, target, services)
+        case _:
+            assert_never(target)
+
+
+def _push(found: _Found, reference: Reference, services: Services) -> None:
+    if reference.digest not in (None, found.root.digest):
+        raise UsageError(
+            f"{reference.familiar} cannot become {found.root.digest}", hint="give the destination a tag, or no digest"
+        )
+    if isinstance(found.place, StorePlace):
+        push_descriptor(reference, found.root, services)
+        return
+
+    def mount_from(descriptor: Descriptor) -> Sequence[str]:
+        places = [found.place.reference.name] if isinstance(found.place, RegistryPlace) else []
+        places += services.store.origins(descriptor.digest)
+        here = f"{reference.registry}/"
+        return list(dict.fromkeys(place.removeprefix(here) for place in places if place.startswith(here)))
+
+    services.client.repository(reference, mount_from=mount_from).push(found.root, found.content)
+
+
+def _store(found: _Found, reference: Reference, services: Services) -> None:
+    from pyoci.content.graph import read_graph
+
+    copy_graph(
+        found.root,
+        found.content,
+        services.store,
+        reporter=services.reporter,
+        cancelled=services.cancelled,
+        sparse=isinstance(found.place, ArchivePlace),
+    )
+    if isinstance(found.place, RegistryPlace):
+        graph = read_graph(found.root, services.store)
+        for descriptor in (*graph.blobs, *(document for document, _ in graph.documents)):
+            services.store.add_origin(descriptor.digest, found.place.reference.name)
+    services.store.tags.set(reference, found.root)
+
+
+def _archive(found: _Found, target: ArchivePlace, services: Services) -> None:
+    from pyoci.api.deliver import output_stream
+    from pyoci.export.docker_archive import write_docker_archive
+    from pyoci.export.oci import write_oci_archive
+    from pyoci.export.roots import NamedRoot
+
+    content, reporter, cancelled = found.content, services.reporter, services.cancelled
+    if target.format == "oci":
+        roots = [NamedRoot(_entry(found, target.name))]
+        with output_stream(str(target.path), services) as stream:
+            write_oci_archive(roots, content, stream, reporter=reporter, cancelled=cancelled)
+        return
+    name = _named(target.name) if target.name else found.name
+    roots = [NamedRoot(found.root, (name,) if name else ())]
+    here = services.environment.platform
+    with output_stream(str(target.path), services) as stream:
+        write_docker_archive(roots, content, stream, platform=here, reporter=reporter, cancelled=cancelled)
+
+
+def _named(text: str) -> Reference:
+    reference = parse_reference(text)
+    if reference.digest is not None:
+        raise UsageError(f'what is copied cannot be given a digest: "{text}"', hint="give it a name and a tag")
+    return reference
+
+
+def _entry(found: _Found, name: str) -> Descriptor:
+    """The entry of index.json: a whole name where there is one, else the tag alone, as image-spec has it."""
+    if not name:
+        return with_name(found.root, found.name) if found.name else found.root
+    if "/" in name or ":" in name or "@" in name:
+        return with_name(found.root, _named(name))
+    tag = parse_reference(f"x:{name}").tag or name
+    return replace(found.root, annotations={**found.root.annotations, REF_NAME: tag})
