@@ -122,13 +122,13 @@ def _directory(output: Output, services: Services) -> Path:
 
 def _root_file_system(output: Output, built: tuple[Built, ...], services: Services, trees: Trees) -> None:
     from pyoci.export.directory import write_root_directory
-    from pyoci.export.rootfs import write_root_tar
+    from pyoci.export.rootfs import write_platform_tar, write_root_tar
 
     scratch = services.store.root / "tmp"
     if output.type == "local":
         directory = _directory(output, services)
         for one in built:
-            below = directory / str(one.plan.platform).replace("/", "_") if len(built) > 1 else directory
+            below = directory / _folder(one) if len(built) > 1 else directory
             write_root_directory(
                 trees.of(one.filesystem),
                 below,
@@ -137,10 +137,16 @@ def _root_file_system(output: Output, built: tuple[Built, ...], services: Servic
                 cancelled=services.cancelled,
             )
         return
-    if len(built) > 1:
-        raise UsageError("type=tar holds one platform", hint="use type=local, which makes a directory per platform")
     with output_stream(output.destination, services) as stream:
-        write_root_tar(trees.of(built[0].filesystem), stream, scratch=scratch)
+        if len(built) > 1:
+            write_platform_tar({_folder(one): trees.of(one.filesystem) for one in built}, stream, scratch=scratch)
+        else:
+            write_root_tar(trees.of(built[0].filesystem), stream, scratch=scratch)
+
+
+def _folder(one: Built) -> str:
+    """Where the files of one platform of several are, as docker names it: `linux_arm_v7`."""
+    return str(one.plan.platform).replace("/", "_")
 
 
 @contextmanager

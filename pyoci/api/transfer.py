@@ -85,15 +85,23 @@ def push(name: str, *, options: Options | None = None) -> Digest:
 
 
 def save(
-    names: Sequence[str], destination: str | Path, *, format: str = "docker", options: Options | None = None
+    names: Sequence[str],
+    destination: str | Path,
+    *,
+    format: str = "docker",
+    platform: str = "",
+    options: Options | None = None,
 ) -> None:
     """Writes images of the store into one archive (`-` is standard output): `docker` for docker load, or `oci`.
 
+    Of an image for several platforms, those that the store has are written, or the one asked for.
+
     Raises:
-        ContentNotFound: the store has no image of that name.
+        ContentNotFound: the store has no image of that name, or not for the platform.
         UsageError: an unknown format.
     """
     from pyoci.api.deliver import output_stream
+    from pyoci.api.stored import StoredPlatforms
     from pyoci.export.docker_archive import write_docker_archive
     from pyoci.export.oci import write_oci_archive
     from pyoci.export.roots import NamedRoot
@@ -101,18 +109,20 @@ def save(
     if format not in ("docker", "oci"):
         raise UsageError(f'unknown format "{format}"', hint="it is docker or oci")
     with opened(options) as services:
+        here, stored = services.environment.platform, StoredPlatforms(services)
         found: dict[Digest, NamedRoot] = {}
         for name in names:
             reference, root = find_image(name, services)
+            if platform:
+                root = stored.chosen(root, parse_platform(platform, default=here), name=name)
             tags = found[root.digest].names if root.digest in found else ()
             found[root.digest] = NamedRoot(root, (*tags, reference) if reference else tags)
-        content, roots = services.resolver.content, list(found.values())
+        roots = list(found.values())
         with output_stream(str(destination), services) as stream:
             if format == "oci":
-                write_oci_archive(roots, content, stream, reporter=services.reporter)
+                write_oci_archive(roots, stored, stream, sparse=True, reporter=services.reporter)
             else:
-                here = services.environment.platform
-                write_docker_archive(roots, content, stream, platform=here, reporter=services.reporter)
+                write_docker_archive(roots, stored, stream, platform=here, sparse=True, reporter=services.reporter)
 
 
 def load(source: str | Path | BinaryIO, *, options: Options | None = None) -> list[Reference | Digest]:

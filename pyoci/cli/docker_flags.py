@@ -24,14 +24,15 @@ REFUSED = {
     "--cpu-shares": "RUN steps have no CPU limit",
     "--cpuset-cpus": "RUN steps are not bound to processors",
     "--cpuset-mems": "RUN steps are not bound to memory nodes",
+    "--debug": "PYOCI_DEBUG=1 shows where an error comes from",
     "--memory-swap": "swap has no limit of its own; --memory limits the memory of a RUN",
     "--policy": "source policies are not read",
     "--security-opt": "the sandbox has no options; RUN --security=insecure with --allow security.insecure loosens it",
     "--squash": "layers are not joined; COPY --from into a last stage leaves out what is not shipped",
 }
-"""Flags that are an error, with the reason. All take a value but `--squash`."""
+"""Flags that are an error, with the reason."""
 
-_SWITCHES = ("--squash",)
+_SWITCHES = ("--debug", "--squash")
 _ATTESTED = {"provenance": "--provenance", "sbom": "--sbom"}
 _TRUE = ("1", "t", "T", "true", "TRUE", "True")
 _FALSE = ("0", "f", "F", "false", "FALSE", "False")
@@ -45,6 +46,7 @@ def add_docker_flags(parser: argparse.ArgumentParser) -> None:
         "--rm": "containers of steps are never kept",
         "--force-rm": "containers of steps are never kept",
         "--compress": "the context is not sent anywhere",
+        "--disable-content-trust": "signatures of base images are not looked for",
     }.items():
         name = flag[2:].replace("-", "_")
         add(flag, action="store_true", default=None, help=summary)

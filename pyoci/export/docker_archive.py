@@ -29,11 +29,12 @@ def write_docker_archive(
     out: BinaryIO,
     *,
     platform: Platform,
+    sparse: bool = False,
     reporter: Reporter | None = None,
     cancelled: threading.Event | None = None,
 ) -> None:
     """Writes images for `docker load`. Of an index, the classic store gets the image that runs best on `platform` (or
-    the first one, if none does); containerd's gets all.
+    the first one, if none does); containerd's gets all. `sparse` leaves out those that the source does not hold.
 
     Blobs are streamed as they are; docker before 23.0 cannot read zstd, which is warned of.
 
@@ -44,7 +45,7 @@ def write_docker_archive(
         OSError: from `out`.
     """
     reporter = reporter or Reporter()
-    collected = collect(roots, source)
+    collected = collect(roots, source, sparse=sparse)
     entries: dict[Digest, dict[str, str | list[str]]] = {}
     for root in roots:
         chosen = _image(root.descriptor, collected, platform)
@@ -81,7 +82,8 @@ def _images(node: Descriptor, collected: Collected) -> Iterator[Descriptor]:
             yield node
     elif media_types.is_index(node.media_type):
         for child in decode_index(collected.documents[node.digest][1], media_type=node.media_type).value.manifests:
-            yield from _images(child, collected)
+            if child.digest in collected.documents:
+                yield from _images(child, collected)
 
 
 def _check(image: Descriptor, manifest: Manifest, reporter: Reporter) -> None:

@@ -47,10 +47,13 @@ def write_oci_archive(
     source: ContentSource,
     out: BinaryIO,
     *,
+    sparse: bool = False,
     reporter: Reporter | None = None,
     cancelled: threading.Event | None = None,
 ) -> None:
     """Writes a layout with just these images as a tar. Blobs are streamed; nothing of them is kept in memory.
+
+    `sparse` leaves out the images of an index that the source does not hold.
 
     Raises:
         ContentNotFound, DigestMismatch, InvalidDocument, RegistryError: from the source.
@@ -59,7 +62,7 @@ def write_oci_archive(
     """
     index = encode_index(Index(tuple(index_entries(roots))))
     write_tarball(
-        collect(roots, source),
+        collect(roots, source, sparse=sparse),
         {"index.json": index.raw},
         source,
         out,

@@ -38,11 +38,11 @@ class Collected:
     documents: dict[Digest, tuple[Descriptor, bytes]]
 
 
-def collect(roots: Iterable[NamedRoot], source: ContentSource) -> Collected:
-    """Reads the documents below all roots, no blob. Raises as `read_graph`."""
+def collect(roots: Iterable[NamedRoot], source: ContentSource, *, sparse: bool = False) -> Collected:
+    """Reads the documents below all roots, no blob. `sparse` and what is raised are those of `read_graph`."""
     collected = Collected({}, {})
     for root in roots:
-        graph = read_graph(root.descriptor, source)
+        graph = read_graph(root.descriptor, source, sparse=sparse)
         collected.blobs.update((blob.digest, blob) for blob in graph.blobs)
         collected.documents.update((document.digest, (document, raw)) for document, raw in graph.documents)
     return collected

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["AptSource", "busybox_base", "debian_base", "host_apt_source"]
+__all__ = ["AptSource", "busybox_base", "debian_base", "host_apt_source", "once"]
 
 BUSYBOX = Path("/bin/busybox")
 SBIN = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -59,15 +59,15 @@ def _entries(text: str) -> Iterator[tuple[str, list[str]]]:
 
 def debian_base(cache: Path) -> Path:
     """A tar of a minimal Debian with apt and working sources, made once per `cache` (about 30 s, needs root)."""
-    return _once(cache / "debian.tar", _make_debian)
+    return once(cache / "debian.tar", _make_debian)
 
 
 def busybox_base(cache: Path) -> Path:
     """A tar of a root file system with busybox's shell and tools and nothing else, made once per `cache`."""
-    return _once(cache / "busybox.tar", _make_busybox)
+    return once(cache / "busybox.tar", _make_busybox)
 
 
-def _once(target: Path, make: Callable[[Path], None]) -> Path:
+def once(target: Path, make: Callable[[Path], None]) -> Path:
     """`target`, made under a lock (test processes run side by side) and under another name until it is whole."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with _locked(target.with_suffix(".lock")):

@@ -191,13 +191,21 @@ def _request(arguments: argparse.Namespace) -> BuildRequest:
         shm_size=parse_size(arguments.shm_size, "--shm-size") if arguments.shm_size else 0,
         memory=parse_size(arguments.memory, "--memory") if arguments.memory else 0,
         cgroup_parent=arguments.cgroup_parent,
-        allow=frozenset(name for text in arguments.allow for name in text.split(",")),
+        allow=frozenset(_entitlement(name) for text in arguments.allow for name in text.split(",")),
         step_timeout_seconds=arguments.step_timeout,
         isolation=arguments.isolation,
         preflight=arguments.preflight,
         preflight_for=arguments.preflight_for,
         preflight_skip=tuple(name for text in arguments.preflight_skip for name in text.split(",")),
     )
+
+
+def _entitlement(name: str) -> str:
+    if name not in ("security.insecure", "network.host"):
+        raise UsageError(
+            f'invalid entitlement "{name}" for --allow', hint="the entitlements are security.insecure and network.host"
+        )
+    return name
 
 
 def _label(text: str) -> tuple[str, str]:

@@ -173,6 +173,7 @@ def test_a_platform_and_several(capsys: pytest.CaptureFixture[str]) -> None:
         (("--output=type=image,dest=x,compression=br",), 'error: unknown key "compression" for output type image'),
         (("--network=bridge",), "error: argument --network: invalid choice: 'bridge' (choose from"),
         (("--push",), "error: tag is needed when pushing to registry"),
+        (("--allow=device",), 'error: invalid entitlement "device" for --allow'),
         (("--preflight=loud",), "error: argument --preflight: invalid choice: 'loud' (choose from"),
         (("--nothing",), "error: unrecognized arguments: --nothing"),
     ],
@@ -181,3 +182,10 @@ def test_a_platform_and_several(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_value_that_is_none_is_said(flags: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert built(*flags) == 2
     assert capsys.readouterr().err.startswith(message)
+
+
+def test_add_excludes_and_links() -> None:
+    Path("README.md").write_text("left out")
+    Path("Dockerfile").write_text("FROM scratch\nADD --link --exclude=*.md --exclude=d . /new/\n")
+    assert built("-o", "type=local,dest=d") == 0
+    assert [path.name for path in Path("d/new").iterdir()] == ["Dockerfile"]
