@@ -19,9 +19,9 @@ from pyoci.digest import Digest
 from pyoci.image import Descriptor, Image
 from pyoci.reference import Reference
 
-__all__ = ["BuildResult", "build"]
+__all__ = ["DEFAULT_JOBS", "BuildResult", "build", "finish"]
 
-_DEFAULT_JOBS = 16
+DEFAULT_JOBS = 16
 """Steps that run at once: RUNs mostly wait, and independent stages should not wait for each other."""
 
 
@@ -97,16 +97,27 @@ def _build(parts: Prepared, services: Services) -> BuildResult:
         labels=request.labels,
         annotations=request.annotations,
         epoch=parts.epoch,
-        jobs=request.jobs or _DEFAULT_JOBS,
+        jobs=request.jobs or DEFAULT_JOBS,
         timeout_seconds=request.step_timeout_seconds,
         limits=parts.limits,
     )
+    return finish(parts, built, services)
+
+
+def finish(parts: Prepared, built: tuple[Built, ...], services: Services) -> BuildResult:
+    """What is done with images once they are built: they are looked at, named and delivered.
+
+    Raises:
+        PreflightError: findings end the build.
+        UsageError, RegistryError, ContentError: an output cannot be delivered; the images stay in the store.
+    """
+    request = parts.request
     parts.opener.close()
     preflight(request, built, services, parts.secrets, parts.dockerfile.check)
     result = _result(built, parts.tags, services, request.annotations)
     for tag in parts.tags:
         services.store.tags.set(tag, result.descriptor)
-    deliver(request, result, built, services, build_services.trees)
+    deliver(request, result, built, services, services.trees)
     return result
 
 

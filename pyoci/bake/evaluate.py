@@ -13,7 +13,7 @@ from pyoci.bake.values import Value, ValueProblem, as_bool, as_number, as_text, 
 from pyoci.errors import BakeError
 from pyoci.location import Location
 
-__all__ = ["Scope", "evaluate"]
+__all__ = ["Scope", "arithmetic", "element", "evaluate"]
 
 _LARGEST = 4 << 20
 """Characters of a string, or elements of a list: a bake file describes builds, it does not compute."""

@@ -10,7 +10,7 @@ from pyoci.bake.values import Value, ValueProblem, as_number, as_text, equal, ki
 
 __all__ = ["COLLECTIONS"]
 
-Entry = tuple[Callable[..., Value], int, "int | None"]
+_Entry = tuple[Callable[..., Value], int, "int | None"]
 
 _LONGEST_RANGE = 1024
 
@@ -139,7 +139,7 @@ def _intersection(first: Value, *others: Value) -> Value:
     return _distinct([v for v in list_of(first) if all(_has(list_of(other), v) for other in others)])
 
 
-COLLECTIONS: Mapping[str, Entry] = {
+COLLECTIONS: Mapping[str, _Entry] = {
     "chunklist": (_chunklist, 2, 2),
     "coalesce": (_coalesce, 1, None),
     "coalescelist": (_coalescelist, 1, None),

@@ -11,12 +11,12 @@ from pyoci.bake.values import Value, ValueProblem, as_bool, as_number, as_text, 
 
 __all__ = ["NUMBERS"]
 
-Entry = tuple[Callable[..., Value], int, "int | None"]
+_Entry = tuple[Callable[..., Value], int, "int | None"]
 
 _LARGEST_POWER = 1000
 
 
-def _operator(sign: str) -> Entry:
+def _operator(sign: str) -> _Entry:
     return lambda a, b: arithmetic(sign, as_number(a), as_number(b)), 2, 2
 
 
@@ -47,7 +47,7 @@ def _parseint(text: Value, base: Value) -> Value:
         raise ValueProblem(f'"{as_text(text)}" is no number of base {as_text(base)}') from None
 
 
-NUMBERS: Mapping[str, Entry] = {
+NUMBERS: Mapping[str, _Entry] = {
     "abs": (lambda n: abs(as_number(n)), 1, 1),
     "absolute": (lambda n: abs(as_number(n)), 1, 1),
     "add": _operator("+"),

@@ -13,7 +13,7 @@ from pyoci.bake.values import Value, ValueProblem, as_number, as_text, kind
 
 __all__ = ["TEXT", "list_of", "whole"]
 
-Entry = tuple[Callable[..., Value], int, "int | None"]
+_Entry = tuple[Callable[..., Value], int, "int | None"]
 
 _VERB = re.compile(r"%(?:\[(\d{1,3})\])?([-+ 0#]*)(\d{1,3})?(?:\.(\d{1,2}))?([a-zA-Z%])")
 _GROUP = re.compile(r"\$(?:\$|\{(\w+)\}|(\w+))")
@@ -179,7 +179,7 @@ def _indent(count: Value, text: Value) -> Value:
     return as_text(text).replace("\n", "\n" + " " * spaces)
 
 
-def _hash(name: str) -> Entry:
+def _hash(name: str) -> _Entry:
     return lambda text: hashlib.new(name, as_text(text).encode("utf-8", "surrogateescape")).hexdigest(), 1, 1
 
 
@@ -226,7 +226,7 @@ def _dirname(text: Value) -> Value:
     return posixpath.normpath(as_text(text).rpartition("/")[0] or ("/" if as_text(text).startswith("/") else "."))
 
 
-TEXT: Mapping[str, Entry] = {
+TEXT: Mapping[str, _Entry] = {
     "base64decode": (_base64decode, 1, 1),
     "base64encode": (lambda t: base64.b64encode(as_text(t).encode("utf-8", "surrogateescape")).decode(), 1, 1),
     "basename": (_basename, 1, 1),

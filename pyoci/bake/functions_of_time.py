@@ -11,7 +11,7 @@ from pyoci.bake.values import Value, ValueProblem, as_text
 
 __all__ = ["time_functions"]
 
-Entry = tuple[Callable[..., Value], int, "int | None"]
+_Entry = tuple[Callable[..., Value], int, "int | None"]
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|h|m|s)")
 _SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -138,7 +138,7 @@ def _from_unix(seconds: Value) -> datetime:
         raise ValueProblem("the time is out of range") from None
 
 
-def time_functions(now: int) -> Mapping[str, Entry]:
+def time_functions(now: int) -> Mapping[str, _Entry]:
     """The functions, with the present in seconds since 1970."""
     return {
         "formatdate": (_formatdate, 2, 2),

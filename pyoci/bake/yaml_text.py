@@ -14,7 +14,7 @@ from pyoci.location import Location, SourceFile
 if TYPE_CHECKING:
     import yaml
 
-__all__ = ["Node", "parse_yaml"]
+__all__ = ["Content", "Node", "parse_yaml"]
 
 _LARGEST = 100_000
 """Values that one document may have, aliases counted each time: a small text can stand for a huge one."""

@@ -12,8 +12,8 @@ from pyoci.build.assemble import assemble_image
 from pyoci.build.cache import StoreCache
 from pyoci.build.executor import StepExecutor
 from pyoci.build.fetcher import Fetcher
-from pyoci.build.filesystem import Filesystem, SourceFiles
-from pyoci.build.graph import Graph
+from pyoci.build.filesystem import Filesystem, Result, SourceFiles
+from pyoci.build.graph import Graph, VertexID
 from pyoci.build.operations.run import RunServices
 from pyoci.build.plan import Bases, Plan, PlanOptions
 from pyoci.build.scopes import PROXY_NAMES
@@ -30,7 +30,7 @@ from pyoci.sandbox.protocols import NO_LIMITS, Limits, Sandbox
 from pyoci.snapshot.protocols import Snapshotter
 from pyoci.store import Store
 
-__all__ = ["BuildServices", "Built", "build_images", "plan_images"]
+__all__ = ["BuildServices", "Built", "assembled", "build_images", "plan_images", "step_executor"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +106,23 @@ def build_images(
         PyociError: of the first step that failed.
     """
     graph = Graph({name: vertex for plan in plans for name, vertex in plan.graph.vertices.items()})
+    executor = step_executor(services, build_args=build_args, timeout_seconds=timeout_seconds, limits=limits)
+    executor.check_contexts(graph)
+    results = solve(
+        graph,
+        executor=executor,
+        cache=StoreCache(services.store),
+        reporter=services.reporter,
+        jobs=jobs or max(2, os.cpu_count() or 1),
+        cancelled=services.cancelled,
+    )
+    return assembled(plans, results, services, labels=labels, annotations=annotations, epoch=epoch)
+
+
+def step_executor(
+    services: BuildServices, *, build_args: Mapping[str, str], timeout_seconds: float | None, limits: Limits
+) -> StepExecutor:
+    """What carries out the steps of one build."""
     run = RunServices(
         store=services.store,
         trees=services.trees,
@@ -118,16 +135,19 @@ def build_images(
         timeout_seconds=timeout_seconds,
         limits=limits,
     )
-    executor = StepExecutor(run, services.contexts, services.fetcher, services.reporter)
-    executor.check_contexts(graph)
-    results = solve(
-        graph,
-        executor=executor,
-        cache=StoreCache(services.store),
-        reporter=services.reporter,
-        jobs=jobs or max(2, os.cpu_count() or 1),
-        cancelled=services.cancelled,
-    )
+    return StepExecutor(run, services.contexts, services.fetcher, services.reporter)
+
+
+def assembled(
+    plans: tuple[Plan, ...],
+    results: Mapping[VertexID, Result],
+    services: BuildServices,
+    *,
+    labels: Mapping[str, str],
+    annotations: Mapping[str, str],
+    epoch: int,
+) -> tuple[Built, ...]:
+    """An image from each plan whose graph was solved, in the store."""
     built = []
     for plan in plans:
         filesystem = results[plan.target]

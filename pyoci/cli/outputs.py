@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import cast, get_args
 
 from pyoci.build.request import Output, OutputType
 from pyoci.cli.arguments import key_values
 from pyoci.errors import UsageError
 
-__all__ = ["parse_output"]
+__all__ = ["parse_output", "write_result"]
 
 _KEYS = {
     "image": {"name", "push"},
@@ -40,3 +41,18 @@ def parse_output(text: str) -> Output:
             f'unknown key "{unknown[0]}" for output type {kind}', hint=f"the keys are {', '.join(sorted(_KEYS[kind]))}"
         )
     return Output(cast("OutputType", kind), values.pop("dest", ""), values)
+
+
+def write_result(path: str, text: str) -> None:
+    """Writes a small file about what was built; it appears whole or not at all.
+
+    Raises:
+        UsageError: it cannot be written.
+    """
+    target = Path(path)
+    scratch = target.with_name(f".{target.name}.partial")
+    try:
+        scratch.write_text(text)
+        scratch.replace(target)
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}") from error
