@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pyoci.api.copying import copy
     from pyoci.api.images import ImageSummary, images, inspect, remove, tag
     from pyoci.api.logins import login, logout
+    from pyoci.api.repositories import delete, list_tags
     from pyoci.api.run import run
     from pyoci.api.services import Options
     from pyoci.api.transfer import load, pull, push, save
@@ -26,8 +27,10 @@ __all__ = [
     "build",
     "check",
     "copy",
+    "delete",
     "images",
     "inspect",
+    "list_tags",
     "load",
     "login",
     "logout",
@@ -58,6 +61,8 @@ _HOME = {
     "login": "logins",
     "logout": "logins",
     "copy": "copying",
+    "delete": "repositories",
+    "list_tags": "repositories",
 }
 
 

@@ -19,11 +19,11 @@ from pyoci.platforms import parse_platform
 from pyoci.reference import Reference, parse_reference
 from pyoci.resolver import select_manifest
 
-__all__ = ["copy"]
+__all__ = ["FoundImage", "copy", "find_at"]
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class FoundImage:
     """An image where it is."""
 
     place: Place
@@ -50,7 +50,7 @@ def copy(source: str, destination: str, *, platform: str = "", options: Options 
     origin = parse_place(source, options.environment)
     target = parse_place(destination, options.environment)
     with opened(options) as services, ExitStack() as stack:
-        found = _find(origin, services, stack)
+        found = find_at(origin, services, stack)
         if platform:
             root = select_manifest(found.root, found.content, parse_platform(platform), name=source)
             found = replace(found, root=root)
@@ -58,7 +58,13 @@ def copy(source: str, destination: str, *, platform: str = "", options: Options 
         return found.root.digest
 
 
-def _find(place: Place, services: Services, stack: ExitStack) -> _Found:
+def find_at(place: Place, services: Services, stack: ExitStack) -> FoundImage:
+    """The image at a place, and its content for as long as the stack is open.
+
+    Raises:
+        ContentNotFound: there is none.
+        RegistryError, UsageError, ContentError: the place cannot be read.
+    """
     match place:
         case RegistryPlace(reference):
             repository = services.client.repository(reference)
@@ -68,22 +74,22 @@ def _find(place: Place, services: Services, stack: ExitStack) -> _Found:
                 if services.store.tags.get(reference) is not None:
                     error.hint = f"the store has it: pyoci copy store:{reference.familiar} DESTINATION"
                 raise
-            return _Found(place, root, repository, reference if reference.tag else None)
+            return FoundImage(place, root, repository, reference if reference.tag else None)
         case StorePlace(name):
             tagged, root = find_image(name, services)
-            return _Found(place, root, services.resolver.content, tagged)
+            return FoundImage(place, root, services.resolver.content, tagged)
         case LayoutPlace(path, name):
             from pyoci.content.layout import DirectoryLayout
 
             layout = DirectoryLayout(path)
             root = layout.find(name)
-            return _Found(place, root, layout, _name_in(layout.images(), root, name))
+            return FoundImage(place, root, layout, _name_in(layout.images(), root, name))
         case ArchivePlace(path, name):
             from pyoci.content.archive import open_archive
 
             archive = stack.enter_context(open_archive(path, scratch=services.store.root / "tmp"))
             root = archive.find(name)
-            return _Found(place, root, archive, _name_in(archive.images(), root, name))
+            return FoundImage(place, root, archive, _name_in(archive.images(), root, name))
         case _:
             assert_never(place)
 
@@ -97,7 +103,7 @@ def _name_in(images: list[tuple[tuple[str, ...], Descriptor]], root: Descriptor,
     return names[0] if names else None
 
 
-def _deliver(found: _Found, target: Place, services: Services) -> None:
+def _deliver(found: FoundImage, target: Place, services: Services) -> None:
     match target:
         case RegistryPlace(reference):
             _push(found, reference, services)
@@ -116,7 +122,7 @@ def _deliver(found: _Found, target: Place, services: Services) -> None:
             assert_never(target)
 
 
-def _push(found: _Found, reference: Reference, services: Services) -> None:
+def _push(found: FoundImage, reference: Reference, services: Services) -> None:
     if reference.digest not in (None, found.root.digest):
         raise UsageError(
             f"{reference.familiar} cannot become {found.root.digest}", hint="give the destination a tag, or no digest"
@@ -134,7 +140,7 @@ def _push(found: _Found, reference: Reference, services: Services) -> None:
     services.client.repository(reference, mount_from=mount_from).push(found.root, found.content)
 
 
-def _store(found: _Found, reference: Reference, services: Services) -> None:
+def _store(found: FoundImage, reference: Reference, services: Services) -> None:
     from pyoci.content.graph import read_graph
 
     copy_graph(
@@ -152,7 +158,7 @@ def _store(found: _Found, reference: Reference, services: Services) -> None:
     services.store.tags.set(reference, found.root)
 
 
-def _archive(found: _Found, target: ArchivePlace, services: Services) -> None:
+def _archive(found: FoundImage, target: ArchivePlace, services: Services) -> None:
     from pyoci.api.deliver import output_stream
     from pyoci.export.docker_archive import write_docker_archive
     from pyoci.export.oci import write_oci_archive
@@ -178,7 +184,7 @@ def _named(text: str) -> Reference:
     return reference
 
 
-def _entry(found: _Found, name: str) -> Descriptor:
+def _entry(found: FoundImage, name: str) -> Descriptor:
     """The entry of index.json: a whole name where there is one, else the tag alone, as image-spec has it."""
     if not name:
         return with_name(found.root, found.name) if found.name else found.root
