@@ -38,13 +38,22 @@ def images(*, options: Options | None = None) -> list[ImageSummary]:
     with opened(options) as services:
         rows = []
         for reference, root in reversed(services.store.tags.all()):
-            try:
-                image = read_image(root, services.store, services.environment.platform, name=reference.familiar)
-            except ContentError:
-                continue  # named, but made for another platform or not fetched
+            image = _readable(reference.familiar, root, services)
+            if image is None:
+                continue
             config = image.config.value
             rows.append(ImageSummary(reference, image.image_id, config.created, _size(image, services), root))
         return rows
+
+
+def _readable(name: str, root: Descriptor, services: Services) -> Image | None:
+    """The image for this machine, else the first that is there whole; None if only another part was fetched."""
+    for platform in (services.environment.platform, None):
+        try:
+            return read_image(root, services.store, platform, name=name)
+        except (ContentError, UsageError):
+            continue
+    return None
 
 
 def _size(image: Image, services: Services) -> int:
@@ -64,7 +73,9 @@ def inspect(name: str, *, validate: bool = False, options: Options | None = None
     """
     with opened(options) as services:
         _, root = find_image(name, services)
-        image = read_image(root, services.store, services.environment.platform, name=name)
+        image = _readable(name, root, services)
+        if image is None:
+            image = read_image(root, services.store, services.environment.platform, name=name)  # says what is wrong
         if validate:
             _validate(image, services)
         tags = [ref for ref, descriptor in services.store.tags.all() if descriptor.digest == root.digest]

@@ -40,7 +40,8 @@ class ResumingReader(io.RawIOBase):
         self._again = again
         self._done = 0
         self._failed = 0
-        self._answer: Answer | None = ask(0)
+        self._answer: Answer | None = None  # what `close` looks for, also where asking fails
+        self._answer = ask(0)
         self._check_length(self._answer)
 
     def readable(self) -> bool:
