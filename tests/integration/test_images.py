@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pyoci.api import build, images, inspect
+from pyoci.api.build import build
+from pyoci.api.images import images, inspect
 from pyoci.api.services import Options
 from pyoci.environment import Environment
 from pyoci.platforms import Platform
