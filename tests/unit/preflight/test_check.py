@@ -250,6 +250,22 @@ FAULTS: dict[str, tuple[dict[str, Item], dict[str, Any], str]] = {
         {"working_dir": "/app/data"},
         "error: the working directory /app/data is no directory, since /app is a file | name a directory in WORKDIR",
     ),
+    "a file as the working directory": (
+        APP,
+        {"working_dir": "/app"},
+        "error: the working directory /app is no directory, since /app is a file | name a directory in WORKDIR",
+    ),
+    "links in a circle as the working directory": (
+        {**APP, "data": symlink("data")},
+        {"working_dir": "/data/x"},
+        "error: the working directory /data/x leads in a circle | name a directory in WORKDIR",
+    ),
+    "a directory of PATH that is closed": (
+        {"opt": directory(mode=0o700), "opt/app": executable(STATIC)},
+        {"entrypoint": ("app",), "env": ("PATH=/opt",), "user": "7:7"},
+        'error: entrypoint "app": user 7:7 may not enter /opt: its mode is 0700, its owner 0:0 '
+        "| let others search it: chmod o+x /opt, or --chown and --chmod on the COPY that makes it",
+    ),
     "nothing to run": (
         APP,
         {"entrypoint": None},
@@ -293,6 +309,11 @@ FINE: dict[str, tuple[dict[str, Item], dict[str, Any]]] = {
         {"srv/app": executable(STATIC)},
         {"entrypoint": ("./app",), "working_dir": "/srv"},
     ),
+    "a closed directory of PATH that has nothing of that name": (
+        {**APP, "opt": directory(mode=0o700), "bin/app": executable(STATIC)},
+        {"entrypoint": ("app",), "env": ("PATH=/opt:/bin",), "user": "7:7"},
+    ),
+    "a working directory that is there": ({**APP, "data": directory()}, {"working_dir": "/data"}),
     "through links": (
         {
             "app": symlink("usr/bin/app"),

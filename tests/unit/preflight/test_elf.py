@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from pyoci.preflight.elf import MalformedElf, parse_elf
+from pyoci.preflight.elf import Fields, MalformedElf, parse_elf
 from pyoci.preflight.elf_dynamic import Dynamic, Symbols, VersionNeed, read_dynamic, read_symbols
 from tests.elf_builder import EM_386, EM_X86_64, ET_DYN, ElfSpec, make_elf
 
@@ -74,6 +74,16 @@ def test_sections_are_found_by_name() -> None:
     assert section is not None
     assert elf.fields.take(section.offset, section.size) == b"second"
     assert elf.section(".three") is None
+
+
+@pytest.mark.parametrize(("offset", "size"), [(0, 9), (8, 1), (9, 0), (-1, 1), (1, -1), (1 << 70, 1)])
+def test_bytes_outside_of_the_file_are_malformed(offset: int, size: int) -> None:
+    fields = Fields(b"12345678", "<")
+    assert fields.take(3, 5) == b"45678"
+    with pytest.raises(MalformedElf):
+        fields.take(offset, size)
+    with pytest.raises(MalformedElf):
+        fields.unpack("I", offset + 5 if offset >= 0 else offset)
 
 
 def test_a_cut_off_file_says_how_much_is_missing() -> None:

@@ -223,6 +223,7 @@ def test_a_library_that_the_user_may_not_read() -> None:
         "be read by user 9:9: its mode is 0600, its owner 0:0 | let others read it: COPY --chmod=644"
     ]
     assert say(items) == []
+    assert say({**items, "lib/libfoo.so.1": file(library(), mode=0o600, uid=9)}) == []
 
 
 # glibc: versions

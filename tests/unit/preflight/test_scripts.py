@@ -134,6 +134,20 @@ def test_what_runs_is_passed_over(content: bytes) -> None:
     assert look(items, entrypoint=("/run.sh",)) == []
 
 
+@pytest.mark.parametrize(("scripts", "expected"), [(5, 0), (6, 1)])
+def test_five_scripts_may_stand_one_behind_the_other(scripts: int, expected: int) -> None:
+    """As Linux does it; the last one's interpreter is a program."""
+    items = {f"s{number}": executable(f"#!/s{number - 1}\n".encode()) for number in range(2, scripts + 1)}
+    items |= {"s1": executable(b"#!/bin/sh\n"), **SH}
+    assert len(look(items, entrypoint=(f"/s{scripts}",))) == expected
+
+
+def test_env_takes_a_path_as_it_is() -> None:
+    items = {**ENV, "run.sh": executable(b"#!/usr/bin/env /opt/sh\n")}
+    (said,) = text_of(look(items, entrypoint=("/run.sh",)))
+    assert said.startswith('error: entrypoint "/run.sh": its interpreter "/opt/sh": there is no /opt in the image |')
+
+
 def test_a_script_must_be_readable_for_its_interpreter() -> None:
     items = {**SH, "run.sh": executable(b"#!/bin/sh\n", mode=0o711)}
     assert text_of(look(items, entrypoint=("/run.sh",), user="9:9")) == [
