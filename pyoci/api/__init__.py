@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pyoci.api.check import CheckedImage, check
     from pyoci.api.copying import copy
     from pyoci.api.images import ImageSummary, images, inspect, remove, tag
+    from pyoci.api.indexes import PlatformChange, annotate_index, create_index, read_manifest
     from pyoci.api.logins import login, logout
     from pyoci.api.repositories import delete, list_tags
     from pyoci.api.run import run
@@ -24,9 +25,12 @@ __all__ = [
     "CheckedImage",
     "ImageSummary",
     "Options",
+    "PlatformChange",
+    "annotate_index",
     "build",
     "check",
     "copy",
+    "create_index",
     "delete",
     "images",
     "inspect",
@@ -36,6 +40,7 @@ __all__ = [
     "logout",
     "pull",
     "push",
+    "read_manifest",
     "remove",
     "run",
     "save",
@@ -63,6 +68,10 @@ _HOME = {
     "copy": "copying",
     "delete": "repositories",
     "list_tags": "repositories",
+    "PlatformChange": "indexes",
+    "annotate_index": "indexes",
+    "create_index": "indexes",
+    "read_manifest": "indexes",
 }
 
 

@@ -32,6 +32,7 @@ VERBS = {
     "login": "Log in to a registry",
     "logout": "Forget the login to a registry",
     "ls": "List the tags of a repository",
+    "manifest": "Make, change, show and push indexes of images",
     "prune": "Remove what is not needed",
     "pull": "Fetch an image from a registry",
     "push": "Send an image to a registry",
