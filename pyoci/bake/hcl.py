@@ -77,6 +77,8 @@ def _tree(text: str, source: SourceFile, location: Location | None) -> Tree[Any]
 def _syntax_error(error: UnexpectedInput, source: SourceFile, location: Location | None) -> BakeError:
     token = getattr(error, "token", None)
     word = str(token) if token is not None else str(getattr(error, "char", ""))
+    if word.lstrip().startswith("'"):
+        word = "'"  # what is not in double quotes reaches to the end of the file
     lines = source.text.count("\n") + 1
     at_end = token is not None and (token.type == "$END" or (not word.strip() and error.line >= lines))
     hint = None

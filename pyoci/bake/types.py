@@ -22,7 +22,8 @@ def type_name(wanted: Expression) -> str:
         case syntax.Name():
             return wanted.name
         case syntax.Call():
-            return f"{wanted.function}({', '.join(type_name(one) for one in wanted.arguments)})"
+            of = wanted.arguments[:1] if wanted.function == "optional" else wanted.arguments
+            return f"{wanted.function}({', '.join(type_name(one) for one in of)})"
         case syntax.ObjectOf():
             parts = [
                 f"{key.value if isinstance(key, syntax.Literal) else '?'}={type_name(of)}" for key, of in wanted.items
