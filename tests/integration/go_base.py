@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import shutil
 import subprocess
@@ -13,7 +14,7 @@ from typing import Any
 
 from tests.integration.bases import busybox_base, once
 
-__all__ = ["go_base", "small_base", "write_layout"]
+__all__ = ["go_base", "small_base", "static_base", "write_layout"]
 
 _LEFT_OUT = ("test", "doc", "api", "misc", "src/cmd")
 _INDEX = "application/vnd.oci.image.index.v1+json"
@@ -25,13 +26,39 @@ def go_base(cache: Path) -> Path:
     shell = busybox_base(cache)
     go = once(cache / "go.tar", _write_go)
     env = ["PATH=/usr/local/go/bin:/bin:/usr/bin", "GOTOOLCHAIN=local", "GOPATH=/go", "GOFLAGS=-p=2", "CGO_ENABLED=0"]
-    return write_layout(cache / "golang", [shell, go], {"Env": env, "WorkingDir": "/go"})
+    data = once(cache / "static.tar", _write_static)
+    return write_layout(cache / "golang", [data, shell, go], {"Env": env, "WorkingDir": "/go"})
+
+
+def static_base(cache: Path) -> Path:
+    """An OCI layout for both platforms with users, certificates and no program, whose user is `nonroot`."""
+    data = once(cache / "static.tar", _write_static)
+    config = {"Env": ["PATH=/usr/bin:/bin"], "User": "65532", "WorkingDir": "/home/nonroot"}
+    platforms = [{"os": "linux", "architecture": name} for name in ("amd64", "arm64")]
+    return write_layout(cache / "static", [data], config, *platforms)
+
+
+def _write_static(target: Path) -> None:
+    files = {
+        "etc/passwd": "root:x:0:0::/root:/sbin/nologin\nnonroot:x:65532:65532::/home/nonroot:/sbin/nologin\n",
+        "etc/group": "root:x:0:\nnonroot:x:65532:\n",
+        "etc/ssl/certs/ca-certificates.crt": "certificates would be here\n",
+    }
+    with tarfile.open(target, "w", format=tarfile.PAX_FORMAT) as archive:
+        for name, mode, owner in [("etc", 0o755, 0), ("home", 0o755, 0), ("home/nonroot", 0o700, 65532)]:
+            directory = tarfile.TarInfo(name)
+            directory.type, directory.mode, directory.uid, directory.gid = tarfile.DIRTYPE, mode, owner, owner
+            archive.addfile(directory)
+        for name, text in files.items():
+            file = tarfile.TarInfo(name)
+            file.size = len(text)
+            archive.addfile(file, io.BytesIO(text.encode()))
 
 
 def small_base(cache: Path, *platforms: Mapping[str, str]) -> Path:
     """An OCI layout of busybox that says it is for each of the platforms (by default amd64)."""
-    name = "-".join(["small", *(platform["architecture"] for platform in platforms)])
-    return write_layout(cache / name, [busybox_base(cache)], {"Env": ["PATH=/bin:/usr/bin"]}, *platforms)
+    name = "-".join(["small", *("".join(platform.values()) for platform in platforms)])
+    return write_layout(cache / name, [busybox_base(cache)], {"Env": ["PATH=/usr/local/bin:/bin:/usr/bin"]}, *platforms)
 
 
 def _write_go(target: Path) -> None:
