@@ -72,7 +72,8 @@ def find_at(place: Place, services: Services, stack: ExitStack) -> FoundImage:
                 root = repository.resolve()
             except (ContentNotFound, Unauthorized) as error:
                 if services.store.tags.get(reference) is not None:
-                    error.hint = f"the store has it: pyoci copy store:{reference.familiar} DESTINATION"
+                    before = f"{error.hint}; " if isinstance(error, Unauthorized) else ""
+                    error.hint = f"{before}the store has it: pyoci copy store:{reference.familiar} DESTINATION"
                 raise
             return FoundImage(place, root, repository, reference if reference.tag else None)
         case StorePlace(name):
