@@ -65,7 +65,9 @@ def started(stderr: str, command: str) -> int:
 
 TWO = """
 group "default" { targets = ["a", "b"] }
-target "_base" { contexts = { base = "BASE" } }
+target "_base" {
+  contexts = { base = "BASE" }
+}
 target "a" {
   inherits = ["_base"]
   target = "a"
@@ -173,9 +175,8 @@ def test_compose_builds_its_services(bake: Bake) -> None:
 
 
 def test_what_is_not_done_is_said_once(bake: Bake) -> None:
-    bake.write("docker-bake.hcl", TWO.replace('target "_base" {', 'target "_base" {\n cache-from = ["type=gha"]\n'))
-    bake.write("docker-bake.hcl", TWO.replace('contexts = { base = "BASE" }', 'contexts = { base = "BASE" }\n'
-               ' cache-from = ["type=gha"]\n attest = ["type=sbom"]\n'))  # fmt: skip
+    wanted = ' cache-from = ["type=gha"]\n attest = ["type=sbom"]\n'
+    bake.write("docker-bake.hcl", TWO.replace('target "_base" {', 'target "_base" {\n' + wanted))
     bake.write("Dockerfile", "FROM base AS a\nFROM base AS b\n")
     done = bake()
     assert done.returncode == 0, done.stderr
