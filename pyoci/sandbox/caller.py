@@ -25,7 +25,6 @@ _MAXIMUM_PATH = 4096
 _ADDRESS = (1 << 56) - 1  # aarch64 ignores the uppermost byte of an address
 _RESOLVE_NO_SYMLINKS = 0x04
 _RESOLVE_BENEATH = 0x08
-_STANDARD = {"/dev/stdin": 0, "/dev/stdout": 1, "/dev/stderr": 2}
 
 
 class Caller:
@@ -161,13 +160,9 @@ class Caller:
         return self.open_path(directory, parent, follow=True), name
 
     def _own_descriptor(self, path: str) -> int | None:
-        """The descriptor that a path through /proc/self/fd or /dev means; to the monitor `self` would be itself."""
-        if path in _STANDARD:
-            return _STANDARD[path]
+        """The descriptor that a path through /proc/self/fd means; to the monitor `self` would be itself."""
         parts = [part for part in path.split("/") if part not in ("", ".")]
         match parts if path.startswith("/") else []:
-            case ["dev", "fd", number] if number.isdigit():
-                return int(number)
             case ["proc", "self" | "thread-self", "fd", number] if number.isdigit():
                 return int(number)
             case ["proc", process, "fd", number] if number.isdigit() and process in self._numbers():

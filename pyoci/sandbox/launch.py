@@ -121,7 +121,6 @@ def _drop(request: RunRequest) -> None:
             os.setgroups(request["groups"])
             os.setresgid(gid, gid, gid)
             os.setresuid(uid, uid, uid)
-    os.umask(0o022)
 
 
 def execute(request: RunRequest) -> NoReturn:

@@ -45,6 +45,7 @@ _KILL = 0xFFFF
 def main() -> None:
     """Runs until the builder closes the control socket."""
     kernel.close_from(CONTROL + 1)  # whatever the builder was given without close-on-exec
+    os.umask(0o022)  # of the builder's user nothing may show in a layer
     os.setsid()  # Ctrl-C reaches the builder alone, which knows what to end and how
     channel = Channel.from_descriptor(CONTROL)
     settings, _ = channel.receive()

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from pyoci.errors import Cancelled
-from pyoci.sandbox.protocols import Mode
+from pyoci.sandbox.protocols import FileMount, Mode
+from tests.integration.sandbox.conftest import Worlds
 from tests.integration.sandbox.world import PATH, World, copy_of, eventually
 
 pytestmark = [pytest.mark.needs_root, pytest.mark.needs_userns]
@@ -167,6 +168,28 @@ def test_what_the_process_inherits(any_small: World) -> None:
     assert (umask, hostname) == ("0022", name)
     given = {line for line in rest if not line.startswith(("PWD=", "SHLVL=", "APT_CONFIG=", "_="))}
     assert given == {PATH, "LANG=C", "EMPTY=", "/tmp"}
+
+
+def test_the_umask_of_the_builder_shows_nowhere(small: World) -> None:
+    before = os.umask(0o077)
+    try:
+        world = copy_of(small)
+        root = world.fresh()
+        secret = FileMount("/new/directory/secret", b"")
+        script = "umask; stat -c %a /dev /dev/null /dev/shm /new /new/directory /proc/self/ns; touch /new/x; mkdir /y"
+        result = world.run(script, [secret], root=root)
+        assert result.output.split() == ["0022", "755", "666", "1777", "755", "755", "511"]
+        modes = {path: change.mode for path, change in world.changes(root).items()}
+        assert modes == {"new": 0o755, "new/x": 0o644, "y": 0o755}
+        world.worker.close()
+    finally:
+        os.umask(before)
+
+
+def test_another_user_may_open_its_output(busybox_worlds: Worlds) -> None:
+    """/dev/stdout is opened anew, with the rights of the one who opens it. In other modes the pipe is not the tests'."""
+    result = busybox_worlds("root").run("echo one >/dev/stdout; echo two >/dev/stderr", uid=1000, gid=1000)
+    assert (result.status, result.output) == (0, "one\ntwo\n")
 
 
 def test_signals_are_as_in_a_new_process(small: World) -> None:
