@@ -90,9 +90,8 @@ def test_we_read_what_umoci_packs(tmp_path: Path) -> None:
     layout(tmp_path / "layout", [make_layer(items) for items in LAYERS[:2]])
     umoci("unpack", "--image", f"{tmp_path}/layout:latest", str(tmp_path / "bundle"))
     rootfs = tmp_path / "bundle/rootfs"
-    command = (
-        "rm etc/shadow; rm -rf usr; mkdir -p new/deep; echo x > new/deep/f; ln new/deep/f l; chmod 700 var; mv opt o"
-    )
+    command = "rm etc/shadow; rm -rf usr; mkdir -p new/deep; echo x > new/deep/f; ln new/deep/f l; chmod 700 var"
+    command += "; mv opt o; touch -d @1600000000 l"  # a whole second, since umoci rounds fractions to the nearest one
     subprocess.run(["sh", "-ec", command], cwd=rootfs, check=True, timeout=30)
     umoci("repack", "--image", f"{tmp_path}/layout:changed", str(tmp_path / "bundle"))
     index = json.loads((tmp_path / "layout/index.json").read_text())
