@@ -193,6 +193,15 @@ def _attributes(block: Block) -> tuple[Attribute, ...]:
             hint=f"write {inner.type} = {{ … }}",
             location=inner.location,
         )
+    seen: set[str] = set()
+    for attribute in block.body.attributes:
+        if attribute.name in seen:
+            raise BakeError(
+                f'"{attribute.name}" is said twice in {block.type} "{block.labels[0]}"',
+                hint="a second block of the same name overrides the first",
+                location=attribute.location,
+            )
+        seen.add(attribute.name)
     return block.body.attributes
 
 

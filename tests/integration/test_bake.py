@@ -209,6 +209,7 @@ def test_a_file_on_standard_input(bake: Bake) -> None:
     [
         ("", (), 2, "error: couldn't find a bake definition\n"),
         ("", ("-f", "none.hcl"), 2, "error: cannot read none.hcl: no such file or directory\n"),
+        ("", ("https://example.com/x.git",), 2, 'error: a bake file cannot be read from "https://example.com/x.git"\n'),
         ('target "default" {}', ("--print", "--list", "targets"), 2, "error: --print and --list exclude each other\n"),
         ('target "default" {\n network = "x"\n}', (), 2, 'error: target default: unknown network "x"\n'),
         (

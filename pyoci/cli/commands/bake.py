@@ -65,6 +65,12 @@ def run(arguments: argparse.Namespace) -> int:
 
     if arguments.print and arguments.list:
         raise UsageError("--print and --list exclude each other")
+    for name in arguments.target:
+        if "://" in name or name.startswith("git@"):
+            raise UsageError(
+                f'a bake file cannot be read from "{name}"',
+                hint="clone the repository and run pyoci bake in it; a target's context may be a URL",
+            )
     variables = dict(key_value(text, "--var") for text in arguments.var)
     call, _, call_format = ("check" if arguments.check else arguments.call or "build").partition(",")
     if call not in _CALLS or call_format not in ("", "format=text", "format=json"):

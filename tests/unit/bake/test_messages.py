@@ -98,6 +98,15 @@ CASES = {
         "  |   ^^^^^^\n"
         'hint: let name use every axis: name = "app-${axis}"\n',
     ),
+    "said twice": (
+        'target "default" {\n  tags = ["a"]\n  tags = ["b"]\n}\n',
+        'error: "tags" is said twice in target "default"\n'
+        " --> docker-bake.hcl:3:3\n"
+        "  |\n"
+        '3 |   tags = ["b"]\n'
+        "  |   ^^^^\n"
+        "hint: a second block of the same name overrides the first\n",
+    ),
     "invalid name": (
         'target "a/b" {}\n',
         'error: invalid name "a/b"\n'
@@ -157,4 +166,4 @@ def test_malformed_json_is_located() -> None:
 
 
 def test_malformed_yaml_is_located() -> None:
-    assert " --> compose.yaml:2:" in shown("services:\n  a: [\n", "compose.yaml") + " --> compose.yaml:2:"
+    assert " --> compose.yaml:3:1\n" in shown("services:\n  a: [\n", "compose.yaml")
