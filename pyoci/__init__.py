@@ -15,32 +15,16 @@ import sys as _sys
 
 TYPE_CHECKING = False  # as typing has it, whose import would be most of the start of a sandbox's worker
 if TYPE_CHECKING:
-    from pyoci.api import (
-        BuildResult,
-        CheckedImage,
-        ImageSummary,
-        Options,
-        PlatformChange,
-        annotate_index,
-        build,
-        check,
-        copy,
-        create_index,
-        delete,
-        images,
-        inspect,
-        list_tags,
-        load,
-        login,
-        logout,
-        pull,
-        push,
-        read_manifest,
-        remove,
-        run,
-        save,
-        tag,
-    )
+    from pyoci.api.build import BuildResult, build
+    from pyoci.api.check import CheckedImage, check
+    from pyoci.api.copying import copy
+    from pyoci.api.images import ImageSummary, images, inspect, remove, tag
+    from pyoci.api.indexes import PlatformChange, annotate_index, create_index, read_manifest
+    from pyoci.api.logins import login, logout
+    from pyoci.api.repositories import delete, list_tags
+    from pyoci.api.run import run
+    from pyoci.api.services import Options
+    from pyoci.api.transfer import load, pull, push, save
     from pyoci.environment import Environment, current_environment
 
 if TYPE_CHECKING:
