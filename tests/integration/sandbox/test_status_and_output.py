@@ -18,6 +18,11 @@ from tests.integration.sandbox.world import PATH, World, copy_of, eventually
 pytestmark = [pytest.mark.needs_root, pytest.mark.needs_userns]
 
 
+def long(number: int) -> str:
+    """Seconds that a step sleeps: not those of a test that runs at the same time."""
+    return str(100_000_000 + os.getpid() * 10 + number)
+
+
 def running(*words: str) -> list[int]:
     """Processes of the machine whose command line is exactly that."""
     wanted = "\0".join(words).encode() + b"\0"
@@ -74,21 +79,21 @@ def test_what_cannot_be_executed_is_explained(small: World) -> None:
     }
 
 
-@pytest.mark.parametrize("background", ["(setsid sleep 77123 &); sleep 77123", "sleep 77123 & sleep 77123"])
+@pytest.mark.parametrize("background", ["(setsid sleep N &); sleep N", "sleep N & sleep N"])
 def test_a_timeout_ends_everything(any_small: World, background: str) -> None:
     started = time.monotonic()
-    result = any_small.run(background, timeout_seconds=0.5)
+    result = any_small.run(background.replace("N", long(3)), timeout_seconds=0.5)
     assert result.status == 124
     assert result.output == "pyoci: ended after 0.5 seconds, the time that it was given\n"
     assert time.monotonic() - started < 3
-    assert running("sleep", "77123") == []
+    assert running("sleep", long(3)) == []
 
 
 def test_a_step_that_ignores_being_ended_is_killed(any_small: World) -> None:
     started = time.monotonic()
-    assert any_small.run("trap '' TERM; while :; do sleep 77124; done", timeout_seconds=0.3).status == 124
+    assert any_small.run(f"trap '' TERM; while :; do sleep {long(4)}; done", timeout_seconds=0.3).status == 124
     assert time.monotonic() - started < 3
-    assert running("sleep", "77124") == []
+    assert running("sleep", long(4)) == []
 
 
 def test_a_step_can_end_cleanly_when_it_is_asked_to(any_small: World) -> None:
@@ -101,9 +106,10 @@ def test_cancelling_ends_it_within_a_second(any_small: World) -> None:
     threading.Timer(0.3, cancelled.set).start()
     started = time.monotonic()
     with pytest.raises(Cancelled):
-        any_small.run("(setsid sleep 77125 &); trap '' TERM; while :; do sleep 77125; done", cancelled=cancelled)
+        script = f"(setsid sleep {long(5)} &); trap '' TERM; while :; do sleep {long(5)}; done"
+        any_small.run(script, cancelled=cancelled)
     assert time.monotonic() - started < 1.5
-    assert running("sleep", "77125") == []
+    assert running("sleep", long(5)) == []
 
 
 def test_what_is_cancelled_before_it_began_does_not_begin(small: World) -> None:
@@ -115,10 +121,10 @@ def test_what_is_cancelled_before_it_began_does_not_begin(small: World) -> None:
 
 def test_a_process_in_the_background_does_not_hold_the_step(any_small: World) -> None:
     started = time.monotonic()
-    result = any_small.run("(sleep 77126 &); (setsid sleep 77126 &); echo hi")
+    result = any_small.run(f"(sleep {long(6)} &); (setsid sleep {long(6)} &); echo hi")
     assert (result.status, result.output) == (0, "hi\n")
     assert time.monotonic() - started < 3
-    assert running("sleep", "77126") == []
+    assert running("sleep", long(6)) == []
 
 
 def test_output_comes_as_it_is_written_and_in_order(any_small: World) -> None:
@@ -143,8 +149,8 @@ def test_a_callback_that_fails_ends_the_step(small: World) -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        small.run("echo hi; sleep 77127", output=fail)
-    assert eventually(lambda: running("sleep", "77127") == [], 1)
+        small.run(f"echo hi; sleep {long(7)}", output=fail)
+    assert eventually(lambda: running("sleep", long(7)) == [], 1)
 
 
 def test_stdin_is_empty_and_nothing_else_is_open(small: World) -> None:
@@ -187,7 +193,7 @@ def test_the_umask_of_the_builder_shows_nowhere(small: World) -> None:
 
 
 def test_another_user_may_open_its_output(busybox_worlds: Worlds) -> None:
-    """/dev/stdout is opened anew, with the rights of the one who opens it. In other modes the pipe is not the tests'."""
+    """/dev/stdout is opened anew, with the rights of who opens it. In other modes the pipe is not the tests'."""
     result = busybox_worlds("root").run("echo one >/dev/stdout; echo two >/dev/stderr", uid=1000, gid=1000)
     assert (result.status, result.output) == (0, "one\ntwo\n")
 
@@ -224,15 +230,15 @@ def test_nothing_outlives_the_builder(any_small: World, number: signal.Signals, 
         # A builder of its own: this process forks before it has a worker, and never returns.
         try:
             signal.signal(signal.SIGINT, signal.SIG_DFL)
-            copy_of(any_small).run("(setsid sleep 77128 &); trap '' TERM; sleep 77128; sleep 77128")
+            copy_of(any_small).run(f"(setsid sleep {long(8)} &); trap '' TERM; sleep {long(8)}; sleep {long(8)}")
         finally:
             os._exit(0)
     try:
-        assert eventually(lambda: len(running("sleep", "77128")) == 2, 10)
+        assert eventually(lambda: len(running("sleep", long(8))) == 2, 10)
     finally:
         os.kill(pid, number)
         os.waitpid(pid, 0)
-    assert eventually(lambda: running("sleep", "77128") == [], 1)
+    assert eventually(lambda: running("sleep", long(8)) == [], 1)
 
 
 def test_modes_are_told_apart(any_small: World) -> None:
