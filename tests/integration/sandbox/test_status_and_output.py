@@ -18,9 +18,12 @@ from tests.integration.sandbox.world import PATH, World, copy_of, eventually
 pytestmark = [pytest.mark.needs_root, pytest.mark.needs_userns]
 
 
+_OURS = 100_000_000 + os.getpid() * 10
+
+
 def long(number: int) -> str:
     """Seconds that a step sleeps: not those of a test that runs at the same time."""
-    return str(100_000_000 + os.getpid() * 10 + number)
+    return str(_OURS + number)
 
 
 def running(*words: str) -> list[int]:
@@ -56,7 +59,7 @@ def test_the_status_is_that_of_a_shell(any_small: World, command: str | list[str
 
 
 def test_what_cannot_be_executed_is_explained(small: World) -> None:
-    script = "printf '#!/bin/nowhere\\n' >/s; printf '#!/bin/sh\\r\\n' >/crlf; printf x=1 >/plain; chmod +x /*"
+    script = "printf '#!/bin/nowhere\\n' >/s; printf '#!/bin/sh\\r\\n' >/crlf; printf x=1 >/plain; chmod +x /s /crlf /plain"
     root = small.fresh()
     assert small.run(script, root=root).status == 0
     said = {
