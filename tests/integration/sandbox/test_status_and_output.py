@@ -59,7 +59,9 @@ def test_the_status_is_that_of_a_shell(any_small: World, command: str | list[str
 
 
 def test_what_cannot_be_executed_is_explained(small: World) -> None:
-    script = "printf '#!/bin/nowhere\\n' >/s; printf '#!/bin/sh\\r\\n' >/crlf; printf x=1 >/plain; chmod +x /s /crlf /plain"
+    script = (
+        "printf '#!/bin/nowhere\\n' >/s; printf '#!/bin/sh\\r\\n' >/crlf; printf x=1 >/plain;chmod +x /s /crlf /plain"
+    )
     root = small.fresh()
     assert small.run(script, root=root).status == 0
     said = {
