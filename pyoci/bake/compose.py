@@ -56,7 +56,15 @@ def parse_compose(
     secrets = root.pairs()["secrets"].pairs() if "secrets" in root.pairs() else {}
     services = root.pairs()["services"].pairs() if "services" in root.pairs() else {}
     targets: dict[str, Target] = {}
+    if "include" in root.pairs():
+        warn("include of the Compose file is not read: give the other file with -f as well")
     for name, service in services.items():
+        if service.value is not None and "extends" in service.pairs():
+            raise BakeError(
+                f'the service "{name}" extends another, which is not read',
+                hint="write what it takes over into the service itself, or use a bake file and inherits",
+                location=service.pairs()["extends"].location,
+            )
         if service.value is not None and "build" in service.pairs() and service.pairs()["build"].value is not None:
             target = _Service(name, service, secrets, variables).target()
             targets[target.name] = target

@@ -115,6 +115,16 @@ def test_a_variable_that_is_not_set_is_told_of() -> None:
     assert warnings == ["the variable DIR of the Compose file is not set: it is taken as empty"]
 
 
+def test_other_files_are_not_read_and_that_is_said() -> None:
+    warnings: list[str] = []
+    read({"compose.yaml": "include: [a.yaml]\nservices:\n  a:\n    build: .\n"}, {}, warnings)
+    assert warnings == ["include of the Compose file is not read: give the other file with -f as well"]
+    with pytest.raises(BakeError, match='the service "b" extends another, which is not read') as caught:
+        read({"compose.yaml": "services:\n  b:\n    extends: {service: a}\n"}, {})
+    assert caught.value.location is not None
+    assert caught.value.location.line == 3
+
+
 @pytest.mark.parametrize(
     ("build", "message"),
     [

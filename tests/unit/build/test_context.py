@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from pyoci.build import context_index
 from pyoci.build.context import DirectoryContext
 from pyoci.build.context_index import ContextIndex
 from pyoci.build.files import content_digest
@@ -94,7 +95,7 @@ class TestIndex:
         directory = tmp_path / "context"
         directory.mkdir()
         (directory / "a").write_text("one")
-        monkeypatch.setattr("pyoci.build.context_index._RACY_NANOSECONDS", -(10**18))
+        monkeypatch.setattr(context_index, "_RACY_NANOSECONDS", -(10**18))
         first = DirectoryContext(directory, index=ContextIndex(store, str(directory)))
         assert content_digest(first, at(first, "a")) == sha256_digest(b"one")
         first.save_index()
