@@ -6,6 +6,8 @@ Every function takes an `Environment` (or that of this process) and returns froz
 
 from __future__ import annotations
 
+import sys as _sys
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -83,3 +85,14 @@ def __getattr__(name: str) -> object:
     from importlib import import_module
 
     return getattr(import_module(f"{__name__}.{module}"), name)
+
+
+class _Package(ModuleType):
+    """Keeps `pyoci.api.build` and its like the functions: their modules have the same names."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not (name in _HOME and isinstance(value, ModuleType)):  # what the import system does with a module
+            super().__setattr__(name, value)
+
+
+_sys.modules[__name__].__class__ = _Package
