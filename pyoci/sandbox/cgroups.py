@@ -12,12 +12,10 @@ import time
 
 from pyoci.sandbox.failure import Failure, reason_of
 
-__all__ = ["Cgroup", "make"]
+__all__ = ["Cgroup", "make", "wanted"]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from pyoci.sandbox.messages import LimitsMessage
 
 _HINT = "run pyoci as root, or in a cgroup of its own: `systemd-run --user --scope -p Delegate=yes pyoci …`"
@@ -28,24 +26,18 @@ class Cgroup:
 
     def __init__(self, directories: list[str]) -> None:
         self._directories = directories
-        self._process = 0
 
-    def entered(self, process: int) -> Cgroup:
-        """A context in which the process has been put into the cgroup."""
-        self._process = process
-        return self
+    def enter(self, process: int) -> None:
+        """Puts a process into it, and with it every process that it will start.
 
-    def __enter__(self) -> None:
+        Raises:
+            Failure: it may not be put there.
+        """
         for directory in self._directories:
             try:
-                _write(f"{directory}/cgroup.procs", str(self._process))
+                _write(f"{directory}/cgroup.procs", str(process))
             except OSError as error:
                 raise Failure(f"cannot enter the cgroup: {reason_of(error)}", _HINT) from error
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        return None
 
     def ran_out_of_memory(self) -> bool:
         """Whether the kernel killed something in it for want of memory."""
@@ -69,6 +61,11 @@ class Cgroup:
                 break
 
 
+def wanted(limits: LimitsMessage) -> bool:
+    """Whether the limits need a cgroup."""
+    return bool(limits["memory_bytes"] or limits["pids"] or limits["cgroup_parent"])
+
+
 def make(limits: LimitsMessage, process: str = "/proc/self") -> Cgroup:
     """A cgroup with the limits; one without directories where none is asked for.
 
@@ -77,23 +74,23 @@ def make(limits: LimitsMessage, process: str = "/proc/self") -> Cgroup:
     Raises:
         Failure: a limit cannot be kept here.
     """
-    wanted = {name: limit for name, limit in (("memory", limits["memory_bytes"]), ("pids", limits["pids"])) if limit}
-    if not wanted and not limits["cgroup_parent"]:
+    asked = {name: limit for name, limit in (("memory", limits["memory_bytes"]), ("pids", limits["pids"])) if limit}
+    if not wanted(limits):
         return Cgroup([])
     name = f"pyoci-{os.getpid()}-{time.monotonic_ns():x}"
     mounts, own = _mounts(process), _own(process)
     unified = mounts.get("", "")
-    if unified and set(wanted) <= set(_read(f"{unified}/cgroup.controllers").split()):
-        return _make_unified(unified, own.get("", "/"), limits["cgroup_parent"], name, wanted)
-    missing = [controller for controller in wanted if controller not in mounts]
+    if unified and set(asked) <= set(_read(f"{unified}/cgroup.controllers").split()):
+        return _make_unified(unified, own.get("", "/"), limits["cgroup_parent"], name, asked)
+    missing = [controller for controller in asked if controller not in mounts]
     if missing:
         raise Failure(f"no cgroup can limit {' and '.join(missing)} on this machine", _HINT)
     made: list[str] = []
-    for controller in wanted or [next((known for known in mounts if known), "")]:
+    for controller in asked or [next((known for known in mounts if known), "")]:
         base = f"{mounts[controller]}/{(limits['cgroup_parent'] or own.get(controller, '')).strip('/')}"
         made.append(_make_directory(base, name, made))
         try:
-            for file, value in _settings_v1(controller, wanted.get(controller, 0)):
+            for file, value in _settings_v1(controller, asked.get(controller, 0)):
                 _write(f"{made[-1]}/{file}", value)
         except OSError as error:
             Cgroup(made).remove()

@@ -16,7 +16,7 @@ from __future__ import annotations
 import fcntl
 import os
 
-from pyoci.sandbox import kernel, launch
+from pyoci.sandbox import cgroups, kernel, launch
 from pyoci.sandbox.failure import Attempt, Failure, failure_of
 from pyoci.sandbox.placement import Placement
 from pyoci.sandbox.processes import kill_descendants
@@ -52,9 +52,11 @@ def main(request: RunRequest, link: Channel, stdio: list[int]) -> NoReturn:
     try:
         _signal.signal(END, _end)
         kernel.prctl(1, END)  # PR_SET_PDEATHSIG
-        kernel.set_subreaper()
-        if link.receive()[0] != "go":
+        if link.ended():
             os._exit(1)
+        kernel.set_subreaper()
+        if cgroups.wanted(request["limits"]):
+            link.receive()  # as in container.main
         root = _check(request)
         placement = Placement(root)
         if not placement.devices():

@@ -19,7 +19,7 @@ import fcntl
 import os
 import resource
 
-from pyoci.sandbox import kernel, launch, mounting, mounts, namespaces, system_mounts
+from pyoci.sandbox import cgroups, kernel, launch, mounting, mounts, namespaces, system_mounts
 from pyoci.sandbox.failure import Attempt, failure_of
 from pyoci.sandbox.rootfs import Stage
 from pyoci.sandbox.wire import Channel, Closed
@@ -48,8 +48,10 @@ def main(request: RunRequest, link: Channel, stdio: list[int]) -> NoReturn:
     """Never returns. Ends with the status of the command: 0..255, 128 + the number of the signal that killed it."""
     try:
         kernel.die_with_parent(0)
-        if link.receive()[0] != "go":  # sent once this process is in its cgroup
-            os._exit(1)
+        if link.ended():
+            os._exit(1)  # the monitor died before it could be the parent to die with
+        if cgroups.wanted(request["limits"]):
+            link.receive()  # sent once this process is in its cgroup
         status = _run(request, link, stdio)
     except Closed:
         status = 125

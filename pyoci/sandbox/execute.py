@@ -57,8 +57,9 @@ def run(request: RunRequest, descriptors: list[int]) -> RunReply:
             conversation.close()
             (container if in_namespaces else chroot).main(request, theirs, stdio)
         theirs.close()
-        with cgroup.entered(init):
-            ours.send("go")
+        cgroup.enter(init)
+        if cgroups.wanted(request["limits"]):
+            ours.send("entered")
         monitor = Monitor(request, init, ours, conversation, stdio[-1] if stdio else -1)
         try:
             return monitor.watch(cgroup)

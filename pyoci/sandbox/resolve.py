@@ -43,6 +43,25 @@ class Place:
         """With a leading slash."""
         return "/" + "/".join(self.components)
 
+    def create(self, *, directory: bool) -> None:
+        """Makes what is missing, directories on the way and a directory or an empty file at the end.
+
+        Raises:
+            OSError: somebody was faster, or it may not be written there.
+        """
+        for name in self.components[self.existing :]:
+            if directory or self.existing < len(self.components) - 1:
+                os.mkdir(name, 0o755, dir_fd=self.descriptor)
+            else:
+                flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+                os.close(os.open(name, flags, 0o644, dir_fd=self.descriptor))
+            made = os.open(name, _O_PATH, dir_fd=self.descriptor)
+            os.close(self.descriptor)
+            self.descriptor = made
+            self.existing += 1
+            if stat.S_ISLNK(os.stat(made).st_mode):
+                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), self.path)
+
     def close(self) -> None:
         os.close(self.descriptor)
 

@@ -261,16 +261,14 @@ class Stage:
                     what = "a directory" if directory else "a file"
                     raise Failure(f'the mount point "{target}" is not {what}')
                 return place.descriptor, self.path + place.path
-            before = os.stat(place.descriptor).st_mtime_ns
             made = [place.components[:depth] for depth in range(place.existing + 1, len(place.components) + 1)]
-            for components in made[:-1]:
-                os.mkdir(self.path + "/" + "/".join(components), 0o755)
-            _make_target(self.path + place.path, directory=directory)
+            parent = os.dup(place.descriptor)
+            before = os.stat(parent).st_mtime_ns
+            place.create(directory=directory)
             if in_root:
-                after = os.stat(place.descriptor).st_mtime_ns
-                self.made.append((made, before, after))
-            place.close()
-            return mounting.open_path(self.path + place.path, follow=False), self.path + place.path
+                self.made.append((made, before, os.stat(parent).st_mtime_ns))
+            os.close(parent)
+            return place.descriptor, self.path + place.path
 
 
 def stack(root: RootMessage, stage: Stage, *, access: str) -> str:

@@ -48,6 +48,15 @@ class Channel:
     def close(self) -> None:
         self._socket.close()
 
+    def ended(self) -> bool:
+        """Whether the other end is gone and everything that it sent has been received."""
+        try:
+            return not self._socket.recv(1, _socket.MSG_PEEK | _socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        except ConnectionResetError:
+            return True
+
     def send(self, value: object, descriptors: tuple[int, ...] | list[int] = ()) -> None:
         """Sends one value. The descriptors stay open here.
 

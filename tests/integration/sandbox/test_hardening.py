@@ -206,7 +206,7 @@ def test_the_session_keyring_is_out_of_reach(debian_worlds: Worlds) -> None:
 import ctypes, sys, threading
 from pathlib import Path
 from pyoci.sandbox.namespace_sandbox import NamespaceSandbox
-from pyoci.sandbox.protocols import *, Mount
+from pyoci.sandbox.protocols import *
 from pyoci.sandbox.worker import Worker
 libc = ctypes.CDLL(None)
 assert libc.syscall(250, 1, None) > 0

@@ -303,3 +303,22 @@ def test_what_chroot_mode_placed_is_taken_away_again(busybox_worlds: Worlds) -> 
     assert sorted(path.name for path in cache.iterdir()) == ["c", "new"]
     assert stat.S_ISDIR((top / "data").lstat().st_mode)
     assert [path.name for path in top.parent.iterdir()] == ["root"]
+
+
+def test_taking_away_leads_to_no_other_place(busybox_worlds: Worlds) -> None:
+    """A step that puts links where directories were does not have things moved, or removed, outside of its root."""
+    world = busybox_worlds("chroot")
+    root = world.fresh()
+    top = Path(str(root.path))  # type: ignore[union-attr]
+    (top / "etc/hosts").write_bytes(b"image")
+    outside = world.directory()
+    for name in ("hosts", "resolv.conf", "x"):
+        (outside / name).write_bytes(b"precious")
+    mounts: list[Mount] = [FileMount("/a/b/x", b""), TmpfsMount("/tmp")]
+    links = f"ln -s {outside} /etc; ln -s {outside} /a/b; ln -s {outside} /tmp"
+    script = f"mv /etc /moved; rm -r /a/b /tmp; {links}; cat /moved/hosts"
+    assert "localhost" in world.run(script, mounts, root=root).output
+    assert {path.name: path.read_bytes() for path in outside.iterdir()} == dict.fromkeys(
+        ("hosts", "resolv.conf", "x"), b"precious"
+    )
+    assert (top / "moved/hosts").read_bytes() == b"image"

@@ -55,8 +55,7 @@ def made_in(directory: Path) -> list[Path]:
 def test_nothing_is_made_where_nothing_is_asked_for(tmp_path: Path) -> None:
     hierarchy = Hierarchy(tmp_path)
     cgroup = hierarchy.make(limits())
-    with cgroup.entered(1):
-        pass
+    cgroup.enter(1)
     assert not cgroup.ran_out_of_memory()
     cgroup.remove()
     assert made_in(hierarchy.own) == []
@@ -69,8 +68,8 @@ def test_version_2_below_ones_own(tmp_path: Path) -> None:
     assert (made / "memory.max").read_text() == str(1 << 20)
     assert (made / "pids.max").read_text() == "5"
     assert (hierarchy.own / "cgroup.subtree_control").read_text().startswith("+pids")  # the last that was written
-    with cgroup.entered(4711):
-        assert (made / "cgroup.procs").read_text() == "4711"
+    cgroup.enter(4711)
+    assert (made / "cgroup.procs").read_text() == "4711"
     (made / "memory.events").write_text("low 0\noom 1\noom_kill 0\n")
     assert not cgroup.ran_out_of_memory()
     (made / "memory.events").write_text("low 0\noom 1\noom_kill 2\n")
@@ -113,7 +112,7 @@ def test_version_1(tmp_path: Path) -> None:
     (memory,), (pids,) = (made_in(tmp_path / name / "own") for name in ("memory", "pids"))
     assert (memory / "memory.limit_in_bytes").read_text() == str(1 << 20)
     assert (pids / "pids.max").read_text() == "7"
-    with cgroup.entered(4711):
-        assert (memory / "cgroup.procs").read_text() == (pids / "cgroup.procs").read_text() == "4711"
+    cgroup.enter(4711)
+    assert (memory / "cgroup.procs").read_text() == (pids / "cgroup.procs").read_text() == "4711"
     (memory / "memory.oom_control").write_text("oom_kill_disable 0\nunder_oom 0\noom_kill 1\n")
     assert cgroup.ran_out_of_memory()

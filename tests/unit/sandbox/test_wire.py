@@ -60,6 +60,17 @@ def test_the_other_end_closes() -> None:
     other.close()
 
 
+def test_whether_the_other_end_is_gone() -> None:
+    one, other = socketpair()
+    assert not other.ended()
+    one.send("last words")
+    one.close()
+    assert not other.ended()
+    assert other.receive()[0] == "last words"
+    assert other.ended()
+    other.close()
+
+
 def test_half_a_frame_is_none() -> None:
     one, other = socketpair()
     os.write(one.fileno(), b"\0\0\0\x09abc")
