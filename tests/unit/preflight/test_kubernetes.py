@@ -83,12 +83,19 @@ def test_directories_that_a_read_only_root_takes_away() -> None:
         "srv/group-reads": directory(gid=8),
         "srv/volume": directory(uid=7),
         "srv/others": directory(uid=9),
+        "srv/of-root": directory(mode=0o775),
         "proc": directory(uid=7),
     }
     assert say(items, volumes=("/srv/volume",)) == [
         "note: under a read-only root file system user 7:8 can no longer write /srv/data, /srv/group, /tmp "
         "| mount an emptyDir where the program writes"
     ]
+
+
+def test_root_s_group_writes_much_and_means_little() -> None:
+    """A number without a line in passwd has group 0, as everything that a Dockerfile copies."""
+    items: dict[str, Item] = {"srv": directory(mode=0o775), "own": directory(uid=65532)}
+    assert "can no longer write /own |" in say(items, user="65532")[0]
 
 
 def test_a_long_list_is_cut() -> None:

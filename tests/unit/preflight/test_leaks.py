@@ -83,7 +83,7 @@ def test_names_links_and_attributes_are_searched() -> None:
 
 
 def test_documents_are_searched_as_they_are_and_unquoted() -> None:
-    config = json.dumps({"config": {"Env": ["A=" + TOKEN.decode()], "Labels": {TOKEN.decode(): ""}}}).encode()
+    config = json.dumps({"config": {"Env": ["A=" + TOKEN.decode()], "Cmd": [["x", TOKEN.decode()]]}}).encode()
     found = leaks(TOKEN, changes_of({}), {"config": config, "manifest": b'{"annotations":{"a":"b"}}'})
     assert {one.message for one in found} == {
         'secret "token" is in the config of the image',
@@ -95,6 +95,13 @@ def test_a_secret_across_the_pieces_of_a_large_file_is_found() -> None:
     for place in (0, (1 << 20) - 5, (1 << 20) - len(TOKEN), 1 << 20, 3 << 20):
         content = bytes(place) + TOKEN + bytes(100)
         assert len(leaks(TOKEN, changes_of({"big": content}))) == 1, place
+
+
+def test_the_longest_form_is_found_across_the_pieces_too() -> None:
+    longest = max((form.pattern for form in forms_of(TOKEN)), key=len)
+    for cut in (1, len(longest) - 1):
+        content = bytes((1 << 20) - cut) + longest
+        assert len(leaks(TOKEN, changes_of({"big": content}))) == 1, cut
 
 
 def test_a_clean_image_has_none() -> None:

@@ -49,7 +49,7 @@ def test_the_cache_of_glibc(order: str, flags: int) -> None:
 
 
 def test_the_cache_behind_one_of_the_old_form() -> None:
-    old = b"ld.so-1.7.0\0" + struct.pack("<I", 3) + bytes(36)
+    old = b"ld.so-1.7.0\0" + struct.pack("<I", 9) + bytes(9 * 12)
     assert read_cache(old + bytes(-len(old) % 8) + cache(PAIRS)) == EXPECTED
 
 
