@@ -68,12 +68,21 @@ class Caller:
 
     def umask(self) -> int:
         """The process's file mode creation mask."""
+        return int(self._status("Umask"), 8)
+
+    def may(self, capability: int) -> bool:
+        """Whether the process has a capability in effect. The monitor, which acts for it, has all of them."""
+        return bool(int(self._status("CapEff"), 16) >> capability & 1)
+
+    def _status(self, name: str) -> str:
+        """One field of /proc/PID/status."""
         descriptor = self._open("status", os.O_RDONLY)
-        with open(descriptor, "rb") as stream:
+        with open(descriptor, encoding="ascii", errors="replace") as stream:
             for line in stream:
-                if line.startswith(b"Umask:"):
-                    return int(line[6:], 8)
-        return 0o022
+                field, _, value = line.partition(":")
+                if field == name:
+                    return value.strip()
+        raise OSError(errno.ESRCH, os.strerror(errno.ESRCH))
 
     def open_descriptor(self, number: int) -> int:
         """What one of the process's own descriptors is open at (O_PATH)."""
@@ -171,7 +180,4 @@ class Caller:
 
     def _numbers(self) -> tuple[str, ...]:
         """The process's IDs as it knows them: process and thread, in the innermost PID namespace."""
-        descriptor = self._open("status", os.O_RDONLY)
-        with open(descriptor, encoding="ascii", errors="replace") as stream:
-            found = dict(line.split()[:: max(1, len(line.split()) - 1)] for line in stream if line.startswith("NS"))
-        return found.get("NStgid:", ""), found.get("NSpid:", "")
+        return self._status("NStgid").split()[-1], self._status("NSpid").split()[-1]

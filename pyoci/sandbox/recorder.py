@@ -47,6 +47,7 @@ _AT_FDCWD = -100
 _AT_SYMLINK_NOFOLLOW = 0x100
 _AT_EMPTY_PATH = 0x1000
 _UNCHANGED = 0xFFFF_FFFF
+_CAP_MKNOD = 27
 
 
 class Recorder:
@@ -195,7 +196,7 @@ class Recorder:
     def _mknod(self, caller: Caller, directory: int, path: int, mode: int, device: int) -> None:
         mode, number = mode & 0xFFFF_FFFF, device & 0xFFFF_FFFF
         kind = "c" if stat.S_ISCHR(mode) else "b"
-        if kind == "c" and number == 0:
+        if (kind == "c" and number == 0) or not caller.may(_CAP_MKNOD):
             raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
         parent, name = caller.open_parent(directory, caller.read_string(path))
         try:

@@ -308,6 +308,14 @@ def test_whiteouts_cannot_be_forged(debian: World) -> None:
     assert "etc/passwd2" not in debian.changes()
 
 
+def test_who_may_not_make_devices_makes_none(debian: World) -> None:
+    """The recorder, which may everything, does nothing for a process that may not."""
+    script = "mknod /etc/x c 1 3; mknod /tmp/x c 1 3; ls /etc/x /tmp/x"
+    assert debian.run(script, uid=1000, gid=1000).status != 0
+    assert debian.run(f"setpriv --bounding-set=-all --inh-caps=-all sh -c '{script}'").status != 0
+    assert {"etc/x", "tmp/x"}.isdisjoint(debian.changes())
+
+
 def test_a_device_has_the_mode_that_was_asked_for(debian: World) -> None:
     assert (
         debian.run("umask 077; mknod /a c 5 1; mknod -m 666 /b b 8 1; mknod /b b 1 1 || echo exists >&2").output.count(
