@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -42,7 +43,7 @@ class RealContainerd:
 
     def run(self, image: str, *command: str) -> str:
         """What a container of the image prints."""
-        return self("run", "--rm", "--net-host", image, "judged", *command)
+        return self("run", "--rm", "--net-host", image, f"judged-{os.getpid()}", *command)
 
     def remove_images(self) -> None:
         """Leaves no image behind."""
