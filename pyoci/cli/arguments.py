@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +16,15 @@ if TYPE_CHECKING:
     from pyoci.api.services import Options
     from pyoci.progress import Reporter
 
-__all__ = ["add_connection", "add_progress", "key_value", "key_values", "make_parser", "working"]
+__all__ = [
+    "add_connection",
+    "add_progress",
+    "key_value",
+    "key_values",
+    "make_parser",
+    "values_or_environment",
+    "working",
+]
 
 
 class _Parser(argparse.ArgumentParser):
@@ -68,6 +77,24 @@ def key_value(text: str, flag: str) -> tuple[str, str]:
     if not key or not equals:
         raise UsageError(f'invalid value "{text}" for {flag}', hint=f"write {flag} KEY=VALUE")
     return key, value
+
+
+def values_or_environment(texts: list[str], invalid: str, flag: str) -> dict[str, str]:
+    """`NAME=VALUE`; a lone NAME takes its value from the environment, and is left out where it has none there.
+
+    Raises:
+        UsageError: there is no name; the message is `invalid`, in which `{}` is the text.
+    """
+    found: dict[str, str] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not name:
+            raise UsageError(invalid.format(f'"{text}"'), hint=f"write {flag} NAME=VALUE")
+        if equals:
+            found[name] = value
+        elif name in os.environ:
+            found[name] = os.environ[name]
+    return found
 
 
 def key_values(text: str, flag: str) -> dict[str, str]:

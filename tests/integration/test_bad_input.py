@@ -196,6 +196,14 @@ def test_a_full_disk_is_said_and_leaves_nothing(pyoci: Run) -> None:
         subprocess.run(["umount", str(pyoci.store)], check=True)
 
 
+def wait_for_start(process: subprocess.Popen[str]) -> None:
+    """Returns when the step has said that it began."""
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.rstrip().endswith("started"):
+            return
+
+
 @pytest.mark.needs_userns
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interruption_ends_everything_within_seconds(pyoci: Run, number: signal.Signals) -> None:
@@ -209,10 +217,7 @@ def test_an_interruption_ends_everything_within_seconds(pyoci: Run, number: sign
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
-        assert process.stderr is not None
-        for line in process.stderr:
-            if line.rstrip().endswith("started"):
-                break
+        wait_for_start(process)
         began = time.monotonic()
         process.send_signal(number)
         _, errors = process.communicate(timeout=30)
@@ -236,10 +241,7 @@ def test_a_killed_builder_takes_its_steps_along(pyoci: Run) -> None:
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
-        assert process.stderr is not None
-        for line in process.stderr:
-            if line.rstrip().endswith("started"):
-                break
+        wait_for_start(process)
         process.kill()
     for _ in range(100):
         if subprocess.run(["pgrep", "-f", f"sleep 8{marker}"], capture_output=True, check=False).returncode:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
-from pathlib import Path
 
 from pyoci.build.request import BuildRequest, Output, SecretSource, SshSource
-from pyoci.cli.arguments import add_connection, add_progress, key_value, key_values, working
+from pyoci.cli.arguments import add_connection, add_progress, key_value, key_values, values_or_environment, working
 from pyoci.cli.docker_flags import add_docker_flags, left_out
-from pyoci.cli.outputs import parse_output
+from pyoci.cli.outputs import parse_output, write_result
 from pyoci.cli.quantities import parse_host, parse_size, parse_ulimit
 from pyoci.errors import UsageError
 
@@ -116,9 +114,9 @@ def run(arguments: argparse.Namespace) -> int:
             options.reporter.warning(line)
         result = build(request, options=options)
     if arguments.iidfile:
-        _write(arguments.iidfile, str(result.image_id))
+        write_result(arguments.iidfile, str(result.image_id))
     if arguments.metadata_file:
-        _write(arguments.metadata_file, json.dumps(result.metadata(), indent=2) + "\n")
+        write_result(arguments.metadata_file, json.dumps(result.metadata(), indent=2) + "\n")
     if not any(output.destination == "-" for output in request.outputs):
         sys.stdout.write(f"{result.image_id}\n")
     return 0
@@ -153,16 +151,6 @@ def _called(
     return 0
 
 
-def _write(path: str, text: str) -> None:
-    target = Path(path)
-    scratch = target.with_name(f".{target.name}.partial")
-    try:
-        scratch.write_text(text)
-        scratch.replace(target)
-    except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror}") from error
-
-
 def _request(arguments: argparse.Namespace) -> BuildRequest:
     outputs = [parse_output(text) for text in arguments.output]
     if arguments.push:
@@ -175,7 +163,7 @@ def _request(arguments: argparse.Namespace) -> BuildRequest:
         tags=tuple(arguments.tag),
         target=arguments.target,
         platforms=tuple(arguments.platform),
-        build_args=_build_args(arguments.build_arg),
+        build_args=values_or_environment(arguments.build_arg, "invalid value {} for --build-arg", "--build-arg"),
         build_contexts=dict(key_value(text, "--build-context") for text in arguments.build_context),
         outputs=tuple(outputs),
         labels=dict(_label(text) for text in arguments.label),
@@ -211,20 +199,6 @@ def _entitlement(name: str) -> str:
 def _label(text: str) -> tuple[str, str]:
     key, _, value = text.partition("=")
     return key, value
-
-
-def _build_args(texts: list[str]) -> dict[str, str]:
-    """`NAME=VALUE`; a lone NAME takes its value from the environment, and is left out where it has none there."""
-    found: dict[str, str] = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        if not name:
-            raise UsageError(f'invalid value "{text}" for --build-arg', hint="write --build-arg NAME=VALUE")
-        if equals:
-            found[name] = value
-        elif name in os.environ:
-            found[name] = os.environ[name]
-    return found
 
 
 def _ssh(text: str) -> SshSource:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 
-from pyoci.cli.arguments import add_connection, working
+from pyoci.cli.arguments import add_connection, values_or_environment, working
 from pyoci.errors import UsageError
 
 __all__ = ["add_arguments", "run"]
@@ -48,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
         image=arguments.image,
         command=tuple(arguments.command),
         entrypoint=arguments.entrypoint,
-        env=_env(arguments.env),
+        env=values_or_environment(arguments.env, "invalid environment variable {}", "-e"),
         user=arguments.user,
         workdir=arguments.workdir,
         hostname=arguments.hostname,
@@ -60,16 +59,3 @@ def run(arguments: argparse.Namespace) -> int:
     sys.stdout.flush()
     with working(arguments) as options:
         return run_image(request, options=replace(options, isolation=arguments.isolation))
-
-
-def _env(texts: list[str]) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        if not name:
-            raise UsageError(f'invalid environment variable "{text}"', hint="write -e NAME=VALUE")
-        if equals:
-            found[name] = value
-        elif name in os.environ:
-            found[name] = os.environ[name]
-    return found
