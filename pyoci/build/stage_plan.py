@@ -13,7 +13,7 @@ from pyoci.build.plan import PlannedRun
 from pyoci.build.run_plan import plan_run
 from pyoci.build.scopes import StageVariables
 from pyoci.build.steps import Step, WorkdirStep
-from pyoci.dockerfile.comments import looks_like_trailing_comment
+from pyoci.dockerfile.comments import looks_like_trailing_comment, trailing_comment_error
 from pyoci.dockerfile.expand import expand, expand_instruction
 from pyoci.dockerfile.instructions import (
     Add,
@@ -26,6 +26,7 @@ from pyoci.dockerfile.instructions import (
     Stage,
     Workdir,
 )
+from pyoci.dockerfile.lexer import ExpansionError
 from pyoci.dockerfile.parser import parse_trigger
 from pyoci.errors import DockerfileError, located
 from pyoci.image.config import ContainerConfig, History
@@ -220,11 +221,21 @@ class StagePlanner:
                     plan_run(self, instruction)
                     self.stages.runs.append(PlannedRun(self.platform, location))
                 case Copy() | Add():
-                    plan_copy(self, expand_instruction(instruction, self.lookup, self.escape))
+                    plan_copy(self, self._expanded_copy(instruction))
                 case Workdir():
                     self._workdir(expand_instruction(instruction, self.lookup, self.escape))
                 case _:
                     self._effect(expand_instruction(instruction, self.lookup, self.escape))
+
+    def _expanded_copy(self, instruction: Copy | Add) -> Copy | Add:
+        """The words with variables filled in; a quote that is open in a comment behind them is the comment's fault."""
+        try:
+            return expand_instruction(instruction, self.lookup, self.escape)
+        except ExpansionError as error:
+            comment, place = looks_like_trailing_comment(instruction), error.location
+            if comment is None or place is None or (place.line, place.column) < (comment.line, comment.column):
+                raise
+            raise trailing_comment_error(type(instruction).__name__.upper(), comment) from None
 
     def _workdir(self, instruction: Workdir) -> None:
         path = next_workdir(self.config.working_dir or "/", instruction.path.text)

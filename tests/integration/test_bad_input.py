@@ -107,6 +107,19 @@ def test_a_failed_step_shows_its_last_output_and_its_status(pyoci: Run) -> None:
     assert pyoci.leftovers() == []
 
 
+def test_a_comment_behind_copy_may_hold_an_apostrophe(pyoci: Run) -> None:
+    done = pyoci("build", ".", Dockerfile="FROM scratch\nCOPY app.go . # don't forget\n", **{"app.go": "x"})
+    assert done.returncode == 1
+    assert done.stderr.endswith(
+        "error: a comment cannot stand behind COPY\n"
+        " --> Dockerfile:2:15\n"
+        "  |\n"
+        "2 | COPY app.go . # don't forget\n"
+        "  |               ^^^^^^^^^^^^^^\n"
+        'hint: put "# don\'t forget" on a line of its own, above\n'
+    )
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
