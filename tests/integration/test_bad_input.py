@@ -209,12 +209,29 @@ def test_a_full_disk_is_said_and_leaves_nothing(pyoci: Run) -> None:
         subprocess.run(["umount", str(pyoci.store)], check=True)
 
 
-def wait_for_start(process: subprocess.Popen[str]) -> None:
-    """Returns when the step has said that it began."""
-    assert process.stderr is not None
-    for line in process.stderr:
-        if line.rstrip().endswith("started"):
-            return
+@contextmanager
+def started(pyoci: Run) -> Iterator[subprocess.Popen[str]]:
+    """A build whose step has said that it began; whatever happens, it does not outlive the block.
+
+    A shell's background jobs ignore SIGINT, and so would a build below them: here it is heeded.
+    """
+    with subprocess.Popen(
+        pyoci.command("build", "--build-context", pyoci.base, "."),
+        cwd=pyoci.context,
+        env=pyoci.environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:
+        try:
+            assert process.stderr is not None
+            for line in process.stderr:
+                if line.rstrip().endswith("started"):
+                    break
+            yield process
+        finally:
+            process.kill()
 
 
 @pytest.mark.needs_userns
@@ -222,15 +239,7 @@ def wait_for_start(process: subprocess.Popen[str]) -> None:
 def test_an_interruption_ends_everything_within_seconds(pyoci: Run, number: signal.Signals) -> None:
     marker = f"{os.getpid()}{int(number)}"
     pyoci.write({"Dockerfile": f"FROM base\nRUN echo started; (setsid sleep 9{marker} &); sleep 9{marker}\n"})
-    with subprocess.Popen(
-        pyoci.command("build", "--build-context", pyoci.base, "."),
-        cwd=pyoci.context,
-        env=pyoci.environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        wait_for_start(process)
+    with started(pyoci) as process:
         began = time.monotonic()
         process.send_signal(number)
         _, errors = process.communicate(timeout=30)
@@ -246,15 +255,7 @@ def test_an_interruption_ends_everything_within_seconds(pyoci: Run, number: sign
 def test_a_killed_builder_takes_its_steps_along(pyoci: Run) -> None:
     marker = f"{os.getpid()}9"
     pyoci.write({"Dockerfile": f"FROM base\nRUN echo started; (setsid sleep 8{marker} &); sleep 8{marker}\n"})
-    with subprocess.Popen(
-        pyoci.command("build", "--build-context", pyoci.base, "."),
-        cwd=pyoci.context,
-        env=pyoci.environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        wait_for_start(process)
+    with started(pyoci) as process:
         process.kill()
     for _ in range(100):
         if subprocess.run(["pgrep", "-f", f"sleep 8{marker}"], capture_output=True, check=False).returncode:
