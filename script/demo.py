@@ -8,7 +8,6 @@ import os
 import platform
 import shlex
 import shutil
-import signal
 import subprocess
 import sys
 import threading
@@ -126,7 +125,7 @@ def assemble_bases() -> list[str]:
 
 
 def run_for_a_moment() -> None:
-    """Runs the app until it has said who it is a few times, then interrupts it as Ctrl-C would."""
+    """Runs the app until it has said who it is a few times, then ends it; below a background job SIGINT would not."""
     command = [PYOCI, "run", "--rm", APP]
     announce(command)
     process = subprocess.Popen(command, cwd=CHECKOUT, env=environment(), stdout=subprocess.PIPE, text=True)
@@ -138,8 +137,7 @@ def run_for_a_moment() -> None:
         print(line, end="", flush=True)
         lines += 1
         if lines == RUN_LINES:
-            print("^C", flush=True)
-            process.send_signal(signal.SIGINT)
+            process.terminate()
     status = process.wait()
     deadline.cancel()
     if lines < RUN_LINES:

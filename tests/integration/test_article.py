@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -65,7 +64,7 @@ def size_bytes(pyoci: Installation, account: Account, reference: str) -> int:
 
 
 def first_words(pyoci: Installation, account: Account, reference: str) -> str:
-    """The first line that a running image prints; then Ctrl-C."""
+    """The first line that a running image prints; then it is ended."""
     process = subprocess.Popen(
         pyoci.command("run", "--rm", reference),
         env=pyoci.environment(account),
@@ -79,7 +78,7 @@ def first_words(pyoci: Installation, account: Account, reference: str) -> str:
     try:
         assert process.stdout is not None
         line = process.stdout.readline()
-        process.send_signal(signal.SIGINT)
+        process.terminate()
         process.communicate(timeout=20)
     finally:
         process.kill()
