@@ -17,7 +17,7 @@ from pyoci.layer.indexed import IndexedLayer
 from pyoci.layer.tree import Tree
 from tests.unit.layer.tars import END, block, padded
 
-__all__ = ["STACKS", "TarEntry", "seen_in_tree", "seen_on_disk", "tars_of", "tree_of_tars"]
+__all__ = ["FILE_THEN_BELOW_IT", "STACKS", "TarEntry", "seen_in_tree", "seen_on_disk", "tars_of", "tree_of_tars"]
 
 _NAMES = st.sampled_from(["a", "b", "ab", "a-b"])
 _PATHS = st.lists(_NAMES, min_size=1, max_size=3).map("/".join)
@@ -63,6 +63,12 @@ _ENTRIES = st.builds(
 )
 STACKS: st.SearchStrategy[list[list[TarEntry]]] = st.lists(st.lists(_ENTRIES, max_size=8), min_size=1, max_size=4)
 """The entries of one to four layers, lowest first."""
+
+FILE_THEN_BELOW_IT = [
+    [TarEntry("dir", "a", mode=0o700), TarEntry("file", "a/b")],
+    [TarEntry("file", "a"), TarEntry("file", "a/c")],
+]
+"""A directory of a lower layer becomes a file, which becomes a directory because something is in it: a new one."""
 
 
 def tars_of(stack: list[list[TarEntry]]) -> list[bytes]:

@@ -160,9 +160,11 @@ class _Unpacking:
 
     def _note_made(self, path: LayerPath, replaced: bool) -> None:
         """A directory came to be without an entry of its own (yet)."""
-        self._final[path] = self._policy.implied.get(path) or implied_directory(path)
+        # What it replaces, a whiteout or a file of this layer, had hidden what the layers below have here: what is in a
+        # directory there, and how the directory is.
+        known = None if replaced else self._policy.implied.get(path)
+        self._final[path] = known or implied_directory(path)
         if replaced and not self._merge:
-            # What it replaces, a whiteout or a file of this layer, had hidden what the layers below have here.
             self._hide_below(path)
 
     def _note_opened(self, path: LayerPath, descriptor: int, mode: int) -> None:

@@ -112,8 +112,10 @@ class ChangeBuilder(Generic[T]):
             if step in self._below:
                 continue
             if self._nodes.pop(step, None) is not None:
-                # What was replaced had hidden whatever the layers below have here, and that does not come back.
+                # What was replaced had hidden whatever the layers below have here, and that does not come back: not
+                # what is in a directory there, and not how the directory is.
                 self._opaque.add(step)
+                self._nodes[step] = _Node(implied_directory(LayerPath(step)), None)
             self._below[step] = set()
             self._below[parent_of(step)].add(step)
 

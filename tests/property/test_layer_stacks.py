@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 
 from pyoci.errors import LayerError
 from pyoci.layer.apply import ApplyPolicy, apply_layer
@@ -17,7 +17,7 @@ from pyoci.layer.directories import remove_tree
 from pyoci.layer.paths import parent_of
 from pyoci.layer.tree import Tree, flatten
 from pyoci.layer.writer import write_layer
-from tests.stacks import STACKS, TarEntry, seen_in_tree, seen_on_disk, tars_of, tree_of_tars
+from tests.stacks import FILE_THEN_BELOW_IT, STACKS, TarEntry, seen_in_tree, seen_on_disk, tars_of, tree_of_tars
 
 MERGE = ApplyPolicy("merge", "record", "record")
 
@@ -58,6 +58,7 @@ def outcome(look: object, tars: list[bytes]) -> Mapping[str, str] | None:
 
 
 @given(STACKS)
+@example(FILE_THEN_BELOW_IT)
 @settings(max_examples=300, deadline=None)
 def test_merging_on_disk_and_in_the_tree_is_the_same(stack: list[list[TarEntry]]) -> None:
     tars = tars_of(stack)

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from pyoci.digest import DiffID, sha256_digest
@@ -29,7 +29,7 @@ from pyoci.snapshot.lowers import Lower
 from pyoci.snapshot.ondisk import OwnerRules, open_file
 from pyoci.snapshot.unpack import LayerBlob, Unpacked, remove_directory, unpack_layers
 from tests.builders import Item, MemoryChanges, changes_of, device, directory, file, hardlink, make_layer, symlink
-from tests.stacks import STACKS, TarEntry, seen_in_tree, seen_on_disk, tars_of, tree_of_tars
+from tests.stacks import FILE_THEN_BELOW_IT, STACKS, TarEntry, seen_in_tree, seen_on_disk, tars_of, tree_of_tars
 
 pytestmark = pytest.mark.needs_root
 
@@ -80,6 +80,7 @@ def implied_in(tars: list[bytes], number: int) -> dict[LayerPath, Entry]:
 
 
 @given(STACKS)
+@example(FILE_THEN_BELOW_IT)
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_stack_is_what_overlayfs_shows(tmp_path: Path, stack: list[list[TarEntry]]) -> None:
     tars = tars_of(stack)
