@@ -166,7 +166,7 @@ def decode_manifest(raw: bytes, *, media_type: str = "") -> Document[Manifest]:
         root.fail('a manifest cannot have "manifests"')
     manifest = Manifest(
         config=_descriptor(root.required("config")),
-        layers=tuple(_descriptor(item) for item in root.required("layers").items()),
+        layers=tuple(_descriptor(item) for item in root.listed("layers")),
         annotations=root.optional("annotations", _string_map, {}),
         media_type=declared,
         artifact_type=root.optional("artifactType", _media_type, ""),
@@ -188,7 +188,7 @@ def decode_index(raw: bytes, *, media_type: str = "") -> Document[Index]:
         if key in root.mapping():
             root.fail(f'an index cannot have "{key}"')
     index = Index(
-        manifests=tuple(_descriptor(item) for item in root.required("manifests").items()),
+        manifests=tuple(_descriptor(item) for item in root.listed("manifests")),
         annotations=root.optional("annotations", _string_map, {}),
         media_type=declared,
         artifact_type=root.optional("artifactType", _media_type, ""),

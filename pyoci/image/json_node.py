@@ -68,6 +68,11 @@ class JsonNode:
             self.fail(f'"{key}" is missing')
         return JsonNode(mapping[key], f"{self.path}.{key}")
 
+    def listed(self, key: str) -> list[JsonNode]:
+        """The items of a member that must be there; null, as Go writes an empty slice, has none."""
+        node = self.required(key)
+        return [] if node.value is None else node.items()
+
     def optional(self, key: str, decode: Callable[[JsonNode], T], default: T) -> T:
         """The decoded member, or `default` where it is missing. Null is a value, and mostly a wrong one."""
         mapping = self.mapping()

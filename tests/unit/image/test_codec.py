@@ -182,6 +182,14 @@ def test_null_is_what_go_writes_for_an_empty_slice_or_map() -> None:
     assert decoded.value == ImageConfig(Platform("linux", "amd64"))
 
 
+def test_layers_may_be_null_and_the_bytes_stay() -> None:
+    document = manifest(layers=None)
+    decoded = decode_manifest(document)
+    assert decoded.value.layers == ()
+    assert decoded.raw == document
+    assert decode_index(index(manifests=None)).value.manifests == ()
+
+
 def test_docker_leaves_diff_ids_out_where_there_are_no_layers() -> None:
     assert decode_config(config(rootfs={"type": "layers"})).value.diff_ids == ()
 
