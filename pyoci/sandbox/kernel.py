@@ -40,6 +40,7 @@ __all__ = [
     "set_subreaper",
     "syscall",
     "unshare",
+    "use_capabilities",
 ]
 
 MACHINE = os.uname().machine
@@ -240,6 +241,11 @@ def drop_capabilities(keep: int) -> None:
         if not keep >> capability & 1:
             libc.prctl(_PR_CAPBSET_DROP, ctypes.c_ulong(capability), 0, 0, 0)
     libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
+    use_capabilities(keep)
+
+
+def use_capabilities(keep: int) -> None:
+    """Limits what this process may do now to the capabilities in the mask `keep`; what a program may gain is left."""
     header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
     data = (ctypes.c_uint32 * 6)()  # effective, permitted, inheritable; twice, for 32 bits each
     syscall("capget", ctypes.byref(header), ctypes.byref(data))

@@ -121,6 +121,9 @@ def _drop(request: RunRequest) -> None:
             os.setgroups(request["groups"])
             os.setresgid(gid, gid, gid)
             os.setresuid(uid, uid, uid)
+    elif uid:
+        # As setresuid does elsewhere, so that the program itself is looked for with the user's rights alone.
+        kernel.use_capabilities(0)
 
 
 def execute(request: RunRequest) -> NoReturn:
@@ -152,9 +155,18 @@ def execute(request: RunRequest) -> NoReturn:
 
 
 def find_program(name: str, path: str) -> str | None:
-    """The file that a shell would run: `name` itself if it has a slash, else the first executable one of a PATH."""
+    """The file that a shell would run: `name` itself if it has a slash, else the first executable one of a PATH.
+
+    None when it is not there. Where the user may not look, execve says so.
+    """
     if "/" in name:
-        return name if os.path.lexists(name) else None
+        try:
+            os.lstat(name)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError:
+            pass
+        return name
     fallback = None
     for directory in path.split(":"):
         candidate = f"{directory or '.'}/{name}"

@@ -84,6 +84,15 @@ def test_what_cannot_be_executed_is_explained(small: World) -> None:
     }
 
 
+def test_a_program_in_a_directory_that_its_user_may_not_enter(small: World) -> None:
+    """As docker has it: 126 where the kernel says EACCES, however little can be seen of the program."""
+    root = small.fresh()
+    assert small.run("mkdir /shut && cp /bin/busybox /shut/true && chmod 0 /shut", root=root).status == 0
+    result = small.run(["/shut/true"], root=root, uid=1000, gid=1000)
+    assert (result.status, result.output) == (126, 'pyoci: exec "/shut/true": permission denied (EACCES)\n')
+    assert small.run(["/etc/passwd/true"], root=root, uid=1000, gid=1000).status == 127
+
+
 @pytest.mark.parametrize("background", ["(setsid sleep N &); sleep N", "sleep N & sleep N"])
 def test_a_timeout_ends_everything(any_small: World, background: str) -> None:
     started = time.monotonic()
