@@ -84,6 +84,8 @@ def _value(expression: Expression, scope: Scope) -> Value:
             return [evaluate(expression.result, inner) for inner in _rounds(expression.loop, scope)]
         case syntax.ForObject():
             return _for_object(expression, scope)
+        case syntax.ForText():
+            return _for_text(expression, scope)
         case _:
             assert_never(expression)
 
@@ -229,6 +231,16 @@ def _rounds(loop: syntax.ForLoop, scope: Scope) -> Iterator[Scope]:
         inner = scope.having(**({loop.key: key} if loop.key else {}), **{loop.value: value})
         if loop.condition is None or as_bool(evaluate(loop.condition, inner)):
             yield inner
+
+
+def _for_text(expression: syntax.ForText, scope: Scope) -> Value:
+    found, size = [], 0
+    for inner in _rounds(expression.loop, scope):
+        found.append(as_text(evaluate(expression.body, inner)))
+        size += len(found[-1])
+        if size > _LARGEST:
+            raise ValueProblem(f"the result is larger than {_LARGEST}")
+    return "".join(found)
 
 
 def _for_object(expression: syntax.ForObject, scope: Scope) -> Value:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from pyoci.bake import syntax
+from pyoci.bake.passage import Passage
 from pyoci.bake.problems import nested
+from pyoci.bake.skeleton import RawTemplate, Skeleton, make_skeleton
 from pyoci.bake.syntax import Attribute, Block, Body, Expression, ForLoop
-from pyoci.bake.templates import literal_text, split_template
+from pyoci.bake.templates import parse_template
 from pyoci.bake.values import ValueProblem, plain_number
 from pyoci.errors import BakeError
 from pyoci.location import Location, SourceFile
@@ -17,10 +18,12 @@ if TYPE_CHECKING:
     from lark import Tree
     from lark.exceptions import UnexpectedInput
 
-__all__ = ["parse_expression", "parse_hcl", "parse_template"]
+__all__ = ["parse_expression", "parse_hcl", "parse_string"]
 
 _PUNCTUATION = frozenset({"LPAR", "RPAR", "LBRACE", "RBRACE", "LSQB", "RSQB", "COMMA", "DOT", "EQ", "COLON", "QMARK"})
 _WHITE = "new_line_or_comment"
+_BEFORE = "_ = ("
+"""What makes an attribute, which the grammar begins with, of a lone expression."""
 
 
 def parse_hcl(source: SourceFile) -> Body:
@@ -30,72 +33,74 @@ def parse_hcl(source: SourceFile) -> Body:
         BakeError: it is malformed; located.
     """
     with nested(source.name):
-        tree = _tree(source.text, source, None)
-        return _Reader(source, None).body(_trees(tree)[0])
+        passage = Passage(source)
+        skeleton = make_skeleton(passage, 0, len(source.text), is_expression=False)
+        tree = _tree(skeleton.text, passage, 0)
+        return _Reader(passage, skeleton, 0).body(_trees(tree)[0])
 
 
-def parse_template(text: str, source: SourceFile, location: Location) -> Expression:
-    """The expression that a text with `${…}` in it stands for: a string of JSON, or a heredoc.
+def parse_string(text: str, source: SourceFile, location: Location) -> Expression:
+    """The expression that a string of another language stands for: templates in it are HCL's.
 
     Raises:
-        BakeError: what is between the braces is malformed.
+        BakeError: a sequence in it is malformed.
     """
-    parts: list[str | Expression] = []
-    try:
-        pieces = split_template(text)
-    except ValueProblem as problem:
-        raise BakeError(str(problem), location=location) from problem
-    for piece in pieces:
-        parts.append(parse_expression(piece.text, source, location) if piece.is_expression else piece.text)
-    return _template(parts, location)
+    passage = Passage(source, text, location)
+    template = RawTemplate("bare", 0, len(text))
+    return parse_template(passage, template, lambda start, end: _expression(passage, start, end), location)
 
 
 def parse_expression(text: str, source: SourceFile, location: Location) -> Expression:
-    """A lone expression, all of whose parts are said to be at `location`.
+    """A lone expression that stands at `location` in other words.
 
     Raises:
         BakeError: it is malformed.
     """
-    body = _Reader(source, location).body(_trees(_tree(f"_ = (\n{text}\n)", source, location))[0])
-    if len(body.attributes) != 1 or body.blocks:
-        raise BakeError(f'"{text.strip()}" is no expression', location=location)
+    return _expression(Passage(source, text, location), 0, len(text))
+
+
+def _expression(passage: Passage, start: int, end: int) -> Expression:
+    """The expression between two places of a passage."""
+    if not passage.text[start:end].strip():
+        raise BakeError("an expression is missing", location=passage.place(start, end))
+    skeleton = make_skeleton(passage, start, end, is_expression=True)
+    shift = start - len(_BEFORE)
+    tree = _tree(f"{_BEFORE}{skeleton.text})", passage, shift, end=end)
+    body = _Reader(passage, skeleton, shift).body(_trees(tree)[0])
     return body.attributes[0].value
 
 
-def _tree(text: str, source: SourceFile, location: Location | None) -> Tree[Any]:
+def _tree(text: str, passage: Passage, shift: int, *, end: int | None = None) -> Tree[Any]:
+    """The parse tree of a skeleton; `shift` takes its places to those of the passage, `end` is where it ends there."""
     import hcl2
     from lark.exceptions import LarkError, UnexpectedInput
 
     try:
         return hcl2.parses_to_tree(text)
     except UnexpectedInput as error:
-        raise _syntax_error(error, source, location) from error
+        raise _syntax_error(error, passage, shift, end) from error
     except LarkError as error:
-        raise BakeError(f"{source.name} cannot be parsed as HCL", location=location) from error
+        raise BakeError(f"{passage.source.name} cannot be parsed as HCL", location=passage.place(0, 0)) from error
 
 
-def _syntax_error(error: UnexpectedInput, source: SourceFile, location: Location | None) -> BakeError:
+def _syntax_error(error: UnexpectedInput, passage: Passage, shift: int, end: int | None) -> BakeError:
     token = getattr(error, "token", None)
-    word = str(token) if token is not None else str(getattr(error, "char", ""))
-    if word.lstrip().startswith("'"):
-        word = "'"  # what is not in double quotes reaches to the end of the file
-    lines = source.text.count("\n") + 1
-    at_end = token is not None and (token.type == "$END" or (not word.strip() and error.line >= lines))
-    hint = None
-    if at_end:
-        message = "unexpected end of file"
-        hint = "a brace, bracket or string is not closed"
-    elif not word.strip():
-        message = "unexpected end of line"
-    else:
-        message = f'unexpected "{word.strip()[:40]}"'
-        if word.strip() == "'":
-            hint = 'strings are in double quotes: "…"'
-    if location is None:
-        line = min(max(error.line, 1), lines) if error.line > 0 and not at_end else lines
-        length = len(word.split("\n")[0]) if word.strip() else 1
-        location = Location(source, line, max(error.column, 1) if not at_end else 1, length)
-    return BakeError(message, hint=hint, location=location)
+    last = len(passage.text) if end is None else end
+    start = cast("int", error.pos_in_stream) + shift
+    if token is not None and token.type == "$END":
+        start = last
+    word = passage.text[start : min(start + len(token or "."), last)]
+    if start >= last or (not word.strip() and not passage.text[start:last].strip()):
+        if end is not None:
+            return BakeError("the expression ends too early", location=passage.place(last, last))
+        place = Location(passage.source, passage.text.count("\n") + 1, 1, 1)
+        return BakeError("unexpected end of file", hint="a brace or bracket is not closed", location=place)
+    if not word.strip():
+        return BakeError("unexpected end of line", location=passage.place(start, start))
+    start += len(word) - len(word.lstrip())
+    word = "'" if word.lstrip().startswith("'") else word.strip().split("\n")[0]
+    hint = 'strings are in double quotes: "…"' if word == "'" else None
+    return BakeError(f'unexpected "{word[:40]}"', hint=hint, location=passage.place(start, start + len(word)))
 
 
 def _trees(node: Tree[Any]) -> list[Tree[Any]]:
@@ -109,35 +114,19 @@ def _words(node: Tree[Any]) -> list[str]:
     return [str(token) for token in tokens if getattr(token, "type", "") not in _PUNCTUATION]
 
 
-def _template(parts: Sequence[str | Expression], location: Location) -> Expression:
-    joined: list[str | Expression] = []
-    for part in parts:
-        if isinstance(part, str) and joined and isinstance(joined[-1], str):
-            joined[-1] += part
-        elif part != "":
-            joined.append(part)
-    if not joined:
-        return syntax.Literal("", location)
-    if len(joined) == 1 and isinstance(joined[0], str):
-        return syntax.Literal(joined[0], location)
-    return syntax.Template(tuple(joined), location)
-
-
 class _Reader:
     """Reads one parse tree."""
 
-    def __init__(self, source: SourceFile, fixed: Location | None) -> None:
-        self._source = source
-        self._fixed = fixed
+    def __init__(self, passage: Passage, skeleton: Skeleton, shift: int) -> None:
+        self._passage = passage
+        self._templates = skeleton.templates
+        self._shift = shift
 
     def _place(self, node: Tree[Any]) -> Location:
-        if self._fixed is not None:
-            return self._fixed
         meta = node.meta
         if meta.empty:
-            return Location(self._source, 1)
-        length = meta.end_column - meta.column if meta.end_line == meta.line else 0
-        return Location(self._source, meta.line, meta.column, length)
+            return self._passage.place(0, 0)
+        return self._passage.place(meta.start_pos + self._shift, meta.end_pos + self._shift)
 
     def body(self, node: Tree[Any]) -> Body:
         attributes: list[Attribute] = []
@@ -170,7 +159,7 @@ class _Reader:
             BakeError: it is of a kind that bake files do not have.
         """
         match node.data:
-            case "expr_term" | "string_part" | "interpolation":
+            case "expr_term":
                 return self.expression(_trees(node)[0])
             case "binary_op" | "unary_op" | "conditional":
                 return self._operation(node)
@@ -198,9 +187,10 @@ class _Reader:
             case "int_lit" | "float_lit":
                 return syntax.Literal(self._number(_words(node)[0], place), place)
             case "string":
-                return _template([self._part(one) for one in _trees(node)], place)
-            case "heredoc_template" | "heredoc_template_trim":
-                return self._heredoc(str(node.children[0]), place, trim=node.data.endswith("trim"))
+                template = self._templates[node.meta.start_pos + self._shift]
+                return parse_template(
+                    self._passage, template, lambda start, end: _expression(self._passage, start, end), place
+                )
             case _:
                 raise BakeError(f"{node.data.replace('_', ' ')} is not supported here", location=place)
 
@@ -209,33 +199,6 @@ class _Reader:
             return plain_number(int(text) if text.isdigit() else float(text))
         except (ValueProblem, ValueError) as error:
             raise BakeError(f"{text[:40]} is no number that can be computed with", location=place) from error
-
-    def _part(self, node: Tree[Any]) -> str | Expression:
-        inner = _trees(node)
-        if inner:
-            if inner[0].data != "interpolation":
-                raise BakeError(
-                    "template directives %{…} are not supported",
-                    hint="write ${condition ? one : other}, or join(…, [for …])",
-                    location=self._place(node),
-                )
-            return self.expression(inner[0])
-        text = str(node.children[0])
-        if text.startswith(("$${", "%%{")):
-            return text[1:]
-        try:
-            return literal_text(text)
-        except ValueProblem as problem:
-            raise BakeError(str(problem), location=self._place(node)) from problem
-
-    def _heredoc(self, text: str, place: Location, *, trim: bool) -> Expression:
-        lines = text.rstrip("\n").split("\n")[1:-1]
-        lines = [line.removesuffix("\r") for line in lines]
-        if trim:
-            kept = [len(line) - len(line.lstrip(" \t")) for line in lines if line.strip()]
-            margin = min(kept, default=0)
-            lines = [line[margin:] for line in lines]
-        return parse_template("".join(f"{line}\n" for line in lines), self._source, place)
 
     def _operation(self, node: Tree[Any]) -> Expression:
         place = self._place(node)

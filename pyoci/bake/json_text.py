@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from pyoci.bake import syntax
-from pyoci.bake.hcl import parse_template
+from pyoci.bake.hcl import parse_string
 from pyoci.bake.problems import nested
 from pyoci.bake.syntax import Attribute, Block, Body, Expression
 from pyoci.bake.values import Value, ValueProblem, plain_number
@@ -151,7 +151,7 @@ class _Reader:
         value = element.value
         if element.is_object:
             items = tuple(
-                (parse_template(str(key.value), self._source, key.location), self._expression(one))
+                (parse_string(str(key.value), self._source, key.location), self._expression(one))
                 for key, one in _pairs(element)
             )
             return syntax.ObjectOf(items, element.location)
@@ -159,7 +159,7 @@ class _Reader:
             listed = cast("list[_Element]", value)
             return syntax.ListOf(tuple(self._expression(one) for one in listed), element.location)
         if isinstance(value, str):
-            return parse_template(value, self._source, element.location)
+            return parse_string(value, self._source, element.location)
         try:
             number = plain_number(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
         except ValueProblem as problem:

@@ -23,6 +23,7 @@ __all__ = [
     "ForList",
     "ForLoop",
     "ForObject",
+    "ForText",
     "Index",
     "ListOf",
     "Literal",
@@ -45,7 +46,7 @@ class Literal:
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A string with `${…}` in it; one that is nothing but a single `${…}` keeps that expression's type."""
+    """A string with `${…}` in it; a single part is nothing but a `${…}`, and keeps that expression's type."""
 
     parts: tuple[str | Expression, ...]
     location: Location = field(compare=False)
@@ -174,6 +175,15 @@ class ForObject:
     location: Location = field(compare=False)
 
 
+@dataclass(frozen=True, slots=True)
+class ForText:
+    """`%{ for … }text%{ endfor }`: the text of every round, one behind the other."""
+
+    loop: ForLoop
+    body: Expression
+    location: Location = field(compare=False)
+
+
 Expression: TypeAlias = (
     Literal
     | Template
@@ -189,6 +199,7 @@ Expression: TypeAlias = (
     | ObjectOf
     | ForList
     | ForObject
+    | ForText
 )
 
 

@@ -16,7 +16,7 @@ CASES = {
         "  |\n"
         "3 |\n"
         "  | ^\n"
-        "hint: a brace, bracket or string is not closed\n",
+        "hint: a brace or bracket is not closed\n",
     ),
     "attribute": (
         'target "default" {\n  dockerfle = "x"\n}\n',
