@@ -129,6 +129,9 @@ class ContentNotFound(ContentError):
 class DigestMismatch(ContentError):
     """Bytes do not have the size or the digest of their descriptor."""
 
+    elsewhere = False
+    """Whether the source has put aside the place that they came from: opened again, it reads from another one."""
+
 
 class InvalidDocument(ContentError):
     """A JSON document breaks its specification; the message names the JSON path."""

@@ -12,6 +12,7 @@ from pyoci.content.graph import read_graph
 from pyoci.content.observed import ObservedReader
 from pyoci.content.protocols import ContentSink, ContentSource
 from pyoci.content.workers import Stop, run_all
+from pyoci.errors import DigestMismatch
 from pyoci.image.descriptor import Descriptor
 from pyoci.progress import Reporter, TransferKind, TransferOutcome
 
@@ -99,8 +100,14 @@ class _Move:
             self._reporter.transfer_advanced(descriptor.digest, done_bytes)
 
         self._reporter.transfer_started(descriptor.digest, self._kind, descriptor.size)
-        with ObservedReader(reopen(), advanced, reopen=reopen) as observed:
-            self._sink.put(descriptor, cast("BinaryIO", observed))
+        while True:
+            try:
+                with ObservedReader(reopen(), advanced, reopen=reopen) as observed:
+                    self._sink.put(descriptor, cast("BinaryIO", observed))
+                break
+            except DigestMismatch as error:
+                if not error.elsewhere:
+                    raise
         self._reporter.transfer_done(descriptor.digest, "done")
 
     def _without_bytes(self, descriptor: Descriptor, outcome: TransferOutcome) -> None:

@@ -20,7 +20,8 @@ class ContentSource(Protocol):
 
         Raises:
             ContentNotFound: it is not here.
-            DigestMismatch: raised by the stream's `read`: what was read so far must not be used.
+            DigestMismatch: raised by the stream's `read`: what was read so far must not be used. Where it is
+                `elsewhere`, opening again may give the right bytes.
         """
 
 

@@ -8,6 +8,7 @@ from typing import BinaryIO, Protocol, cast
 from pyoci.content.observed import ObservedReader
 from pyoci.content.protocols import ContentSink, ContentSource
 from pyoci.digest import Digest
+from pyoci.errors import DigestMismatch
 from pyoci.image.descriptor import Descriptor
 from pyoci.progress import Reporter
 
@@ -53,7 +54,19 @@ class PullThrough:
                 return
             name = descriptor.digest
             self._reporter.transfer_started(name, "pull", descriptor.size)
+            while not self._moved(descriptor):
+                pass
+            self._reporter.transfer_done(name, "done")
+
+    def _moved(self, descriptor: Descriptor) -> bool:
+        """Whether the content is in the store now; False where the bytes were wrong and others can be had elsewhere."""
+        name = descriptor.digest
+        try:
             with self._origin.open(descriptor) as stream:
                 observed = ObservedReader(stream, lambda done: self._reporter.transfer_advanced(name, done))
                 self._store.put(descriptor, cast("BinaryIO", observed))
-            self._reporter.transfer_done(name, "done")
+        except DigestMismatch as error:
+            if not error.elsewhere:
+                raise
+            return False
+        return True

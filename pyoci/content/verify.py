@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, BinaryIO, TypeVar
 
@@ -25,9 +25,17 @@ class VerifyingReader(io.RawIOBase):
     One byte past the promised size is tried, so that longer content is refused as well. Once refused, always refused.
     """
 
-    def __init__(self, stream: BinaryIO, descriptor: Descriptor) -> None:
+    def __init__(
+        self,
+        stream: BinaryIO,
+        descriptor: Descriptor,
+        *,
+        refused: Callable[[DigestMismatch], None] | None = None,
+    ) -> None:
+        """`refused` is told of the error before it is raised for the first time."""
         super().__init__()
         self._stream = stream
+        self._refused = refused
         self._descriptor = descriptor
         self._hash = new_hash(descriptor.digest)
         self._done = 0
@@ -74,6 +82,8 @@ class VerifyingReader(io.RawIOBase):
             yield
         except DigestMismatch as error:
             self._failure = error
+            if self._refused is not None:
+                self._refused(error)
             raise
 
     @property

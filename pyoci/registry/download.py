@@ -1,7 +1,8 @@
 """A blob as a stream that survives broken connections: it goes on where it stopped, by `Range`.
 
-Spec: distribution-spec, "Pulling blobs" (range requests, RFC 9110 section 14). Verifies nothing: what is read through
-this is verified by the VerifyingReader around it.
+Spec: distribution-spec, "Pulling blobs" (range requests, RFC 9110 section 14). What a mirror gives is believed no
+more than anything else: one that sends another length is left at once, one that breaks off twice is left where it
+broke off, and one whose bytes turn out wrong at the end is left for whoever opens the blob again.
 """
 
 from __future__ import annotations
@@ -9,13 +10,21 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable
+from typing import BinaryIO, cast
 
-from pyoci.errors import RegistryError
+from pyoci.content.verify import VerifyingReader
+from pyoci.errors import DigestMismatch, RegistryError
+from pyoci.image.descriptor import Descriptor
+from pyoci.registry.exchange import Exchange
 from pyoci.registry.failure import TransportFailure
+from pyoci.registry.hosts import Endpoint
+from pyoci.registry.session import Request
 from pyoci.registry.transport import Answer
 from pyoci.registry.urls import host_of
 
-__all__ = ["ResumingReader"]
+__all__ = ["ResumingReader", "open_blob"]
+
+_READ = frozenset({200, 206})
 
 _CONTENT_RANGE = re.compile(r"bytes\s+(\d+)-(\d*)(?:/(?:\d+|\*))?", re.IGNORECASE)
 _SKIP_BYTES = 256 * 1024
@@ -42,7 +51,6 @@ class ResumingReader(io.RawIOBase):
         self._failed = 0
         self._answer: Answer | None = None  # what `close` looks for, also where asking fails
         self._answer = ask(0)
-        self._check_length(self._answer)
 
     def readable(self) -> bool:
         return True
@@ -113,12 +121,73 @@ class ResumingReader(io.RawIOBase):
             missing -= len(skipped)
         return answer
 
-    def _check_length(self, answer: Answer) -> None:
-        """Refuses a longer answer before any of it is stored; a shorter one is found when it ends."""
+
+def open_blob(exchange: Exchange, descriptor: Descriptor) -> VerifyingReader:
+    """A stream of a blob from the endpoints that have it, verified at its end.
+
+    Raises:
+        ContentNotFound: no endpoint has it.
+        RegistryError, DigestMismatch: the last one does not answer, or with more than the descriptor says.
+    """
+    origin = _Origin(exchange, descriptor)
+    reader = ResumingReader(descriptor.size, origin.ask, origin.again)
+    return VerifyingReader(cast("BinaryIO", reader), descriptor, refused=origin.refused)
+
+
+class _Origin:
+    """Where the bytes of one blob come from."""
+
+    def __init__(self, exchange: Exchange, descriptor: Descriptor) -> None:
+        self._exchange = exchange
+        self._descriptor = descriptor
+        self._purpose = f"pull {exchange.spelled(descriptor.digest)}"
+        self._asked: list[Endpoint] = []
+        """Who gave bytes, in order."""
+        self._broken = 0
+        """How often somebody broke off whom others can stand in for."""
+
+    def ask(self, offset: int) -> Answer:
+        def give(endpoint: Endpoint) -> tuple[Endpoint, Answer]:
+            answer = self._exchange.session.send(self._request(endpoint, offset))
+            self._check_length(endpoint, answer, offset)
+            return endpoint, answer
+
+        endpoint, answer = self._exchange.first(give)
+        self._asked.append(endpoint)
+        return answer
+
+    def again(self, failed: int, failure: TransportFailure) -> None:
+        endpoint, session = self._asked[-1], self._exchange.session
+        error = session.error_of(failure, self._request(endpoint, 0))
+        if self._exchange.is_dispensable(endpoint):
+            self._broken += 1  # in all, and not since the last byte: a mirror that sends a little each time is no help
+            if self._broken > 1:
+                session.failed_mirrors.add(endpoint, error)
+                return
+        session.wait(failed, error, reason=str(failure))
+
+    def refused(self, error: DigestMismatch) -> None:
+        """Leaves out whose bytes may have been the wrong ones."""
+        mirrors = [endpoint for endpoint in self._asked if self._exchange.is_dispensable(endpoint)]
+        for mirror in mirrors:
+            self._exchange.session.failed_mirrors.add(mirror, error)
+        error.elsewhere = bool(mirrors)
+
+    def _request(self, endpoint: Endpoint, offset: int) -> Request:
+        headers = {"Range": f"bytes={offset}-"} if offset else {}
+        path = f"blobs/{self._descriptor.digest}"
+        return self._exchange.request("GET", endpoint, path, self._purpose, _READ, headers=headers)
+
+    def _check_length(self, endpoint: Endpoint, answer: Answer, offset: int) -> None:
+        """Refuses a longer answer before any of it is stored. A shorter one is found when it ends, and refused at once
+        only where somebody else can be asked.
+        """
         length = answer.length()
-        if length is not None and length > self._size:
-            answer.close()
-            raise RegistryError(
-                f"{host_of(answer.url)} sends {length} bytes where the descriptor says {self._size}",
-                hint="the image's manifest and its blobs do not belong together",
-            )
+        wanted = self._descriptor.size - (offset if answer.status == 206 else 0)
+        if length is None or length == wanted or (length < wanted and not self._exchange.is_dispensable(endpoint)):
+            return
+        answer.close()
+        raise DigestMismatch(
+            f"cannot {self._purpose}: {host_of(answer.url)} sends {length} bytes where the descriptor says {wanted}",
+            hint="the image's manifest and its blobs do not belong together",
+        )

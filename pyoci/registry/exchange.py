@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
@@ -28,8 +27,6 @@ class Exchange:
         self.reference = reference
         self._readers = session.hosts.endpoints(reference)
         self._writing = writing
-        self._lock = threading.Lock()
-        self._left_out: set[Endpoint] = set()
 
     @property
     def writing(self) -> bool:
@@ -80,6 +77,7 @@ class Exchange:
             headers=headers or {},
             body=body,
             scopes=(*self.scopes(endpoint), *extra_scopes),
+            hurried=self.is_dispensable(endpoint),
         )
 
     def read_small(self, request: Request) -> tuple[bytes, Answer]:
@@ -113,14 +111,19 @@ class Exchange:
             ContentNotFound: the last endpoint answered 404. Else what it raised.
         """
         *mirrors, last = (self.writer(),) if self._writing else self._readers
+        failed = self.session.failed_mirrors
         for endpoint in mirrors:
-            if endpoint in self._left_out:
+            if endpoint in failed:
                 continue
             try:
                 return ask(endpoint)
             except (RegistryError, ContentError) as error:
-                self._leave_out(endpoint, error)
+                failed.add(endpoint, error)
         return self.found(lambda: ask(last))
+
+    def is_dispensable(self, endpoint: Endpoint) -> bool:
+        """Whether somebody else can be asked for what the endpoint has."""
+        return endpoint.mirror and endpoint != self._readers[-1]
 
     def found(self, ask: Callable[[], T]) -> T:
         """The result of `ask`.
@@ -134,17 +137,6 @@ class Exchange:
             if error.status != 404:
                 raise
             raise ContentNotFound(error.message, hint=error.hint) from error
-
-    def _leave_out(self, endpoint: Endpoint, error: RegistryError | ContentError) -> None:
-        """A mirror that lacks something is asked again for other things; one that is down is not."""
-        if isinstance(error, RegistryError) and error.status == 404:
-            return
-        with self._lock:
-            new = endpoint not in self._left_out
-            if isinstance(error, RegistryError):
-                self._left_out.add(endpoint)
-        if new:
-            self.session.reporter.message(f"mirror {endpoint.registry} is left out: {error.message}")
 
 
 def _too_long(request: Request) -> InvalidDocument:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import io
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from typing import BinaryIO, cast
+from typing import BinaryIO
 from urllib.parse import urlencode
 
 from pyoci.content.copy import copy_graph
@@ -23,9 +23,8 @@ from pyoci.digest import Digest, parse_digest, sha256_digest
 from pyoci.errors import ContentNotFound, DigestMismatch, InvalidDocument, Unauthorized, UsageError
 from pyoci.image.descriptor import Descriptor
 from pyoci.reference import Reference
-from pyoci.registry.download import ResumingReader
+from pyoci.registry.download import open_blob
 from pyoci.registry.exchange import Exchange
-from pyoci.registry.failure import TransportFailure
 from pyoci.registry.hosts import Endpoint
 from pyoci.registry.listing import list_tags
 from pyoci.registry.manifests import ACCEPTED_TYPES, answered_descriptor, verified_manifest
@@ -41,7 +40,6 @@ MountFrom = Callable[[Descriptor], Sequence[str]]
 """Repositories of the same registry that may have a blob, likeliest first: `library/alpine`."""
 
 _OK = frozenset({200})
-_READ = frozenset({200, 206})
 _STORED = frozenset({200, 201, 202})
 _MOUNT_ANSWERS = frozenset({201, 202, 400, 401, 403, 404, 405})
 _ACCEPT = {"Accept": ", ".join(ACCEPTED_TYPES)}
@@ -135,24 +133,7 @@ class Repository:
                     f'{descriptor.digest} is "{found.media_type}" but was announced as "{descriptor.media_type}"'
                 )
             return io.BufferedReader(VerifyingReader(io.BytesIO(raw), descriptor))
-        purpose = f"pull {self._exchange.spelled(descriptor.digest)}"
-
-        def ask(offset: int) -> Answer:
-            headers = {"Range": f"bytes={offset}-"} if offset else {}
-            path = f"blobs/{descriptor.digest}"
-            return self._exchange.first(
-                lambda endpoint: self._session.send(
-                    self._exchange.request("GET", endpoint, path, purpose, _READ, headers=headers)
-                )
-            )
-
-        def again(failed: int, failure: TransportFailure) -> None:
-            endpoint = self._exchange.writer()
-            request = self._exchange.request("GET", endpoint, f"blobs/{descriptor.digest}", purpose, _READ)
-            self._session.wait(failed, self._session.error_of(failure, request), reason=str(failure))
-
-        reader = ResumingReader(descriptor.size, ask, again)
-        return io.BufferedReader(VerifyingReader(cast("BinaryIO", reader), descriptor), _BUFFER)
+        return io.BufferedReader(open_blob(self._exchange, descriptor), _BUFFER)
 
     def put(self, descriptor: Descriptor, stream: BinaryIO) -> None:
         """Sends a blob or a document. Idempotent; there whole, or not at all.

@@ -31,6 +31,7 @@ from pyoci.registry.failure import (
     transport_error,
 )
 from pyoci.registry.hosts import Endpoint, HostsConfig
+from pyoci.registry.mirrors import FailedMirrors
 from pyoci.registry.retry import RETRY_STATUSES, Backoff, retry_after_seconds
 from pyoci.registry.transport import Answer, Body, Transport
 from pyoci.registry.urls import followed, host_of, origin_of, public_url
@@ -69,6 +70,8 @@ class Request:
     """The server may be silent for as long as committing a blob takes."""
     cleanup: bool = False
     """Tidies up after the command, and is sent although it was interrupted."""
+    hurried: bool = False
+    """Somebody else can be asked: one more attempt for what passes at once, and no waiting for what takes time."""
 
 
 class Session:
@@ -97,6 +100,7 @@ class Session:
         self._bases: dict[Endpoint, str] = {}
         self._probing: dict[Endpoint, threading.Lock] = {}
         self._warned: set[tuple[str, str]] = set()
+        self.failed_mirrors = FailedMirrors(self.reporter)
 
     def close(self) -> None:
         """Closes idle connections."""
@@ -120,7 +124,8 @@ class Session:
                 failed += 1
                 error = self.error_of(failure, request)
                 few = failure.kind in ("refused", "name") and failed >= _FEW_ATTEMPTS
-                if request.once or not failure.may_pass or few:
+                late = request.hurried and (failed > 1 or failure.kind in ("stall", "connect-timeout"))
+                if request.once or not failure.may_pass or few or late:
                     raise error from failure
                 self.wait(failed, error, reason=str(failure))
                 continue
@@ -128,7 +133,8 @@ class Session:
                 return answer
             failed += 1
             error = self._refusal(request, answer)
-            if request.once or answer.status not in RETRY_STATUSES:
+            late = request.hurried and (failed > 1 or answer.status == 429 or error.retry_after_seconds is not None)
+            if request.once or answer.status not in RETRY_STATUSES or late:
                 raise error
             self.wait(failed, error, reason=f"{host_of(answer.url)} answered {answer.status}")
 

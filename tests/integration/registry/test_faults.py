@@ -296,7 +296,7 @@ BAD_CONTENT: dict[str, tuple[str, str, Action, type[PyociError], str]] = {
         "GET",
         f"/blobs/{LAYER}",
         Change(body=lambda body: body + b"x"),
-        RegistryError,
+        DigestMismatch,
         "sends 200001 bytes where the descriptor says 200000",
     ),
     "layer-longer-unannounced": (

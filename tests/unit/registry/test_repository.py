@@ -24,20 +24,17 @@ from pyoci.image import Index, Manifest, encode_index, encode_manifest, media_ty
 from pyoci.image.descriptor import Descriptor
 from pyoci.reference import Reference, parse_reference
 from pyoci.registry.client import RegistryClient
-from pyoci.registry.hosts import HostsConfig, HostSettings, Mirror, Network, Rule
+from pyoci.registry.hosts import HostsConfig, HostSettings
 from tests.fakes.registry import (
-    Action,
     Change,
-    Cut,
     FakeRegistry,
     Fault,
     Reset,
     Respond,
-    Stall,
     digest_of,
     fake_registry,
 )
-from tests.registry_world import CALM, FAST, Recorder, World, sample_image, settled, world
+from tests.registry_world import CALM, Recorder, World, sample_image, settled, world
 
 IMAGE = sample_image(100_000, 30_000)
 LAYER = IMAGE.layers[0]
@@ -125,87 +122,6 @@ def test_an_empty_blob() -> None:
         assert here.repository().open(nothing).read() == b""
         with pytest.raises(DigestMismatch):
             here.repository().put(nothing, io.BytesIO(b"x"))
-
-
-# -- mirrors
-
-
-def mirrored(
-    mirror: FakeRegistry,
-    origin: FakeRegistry,
-    recorder: Recorder,
-    *,
-    fallback: bool = True,
-    network: Network = CALM,
-) -> RegistryClient:
-    rule = Rule(origin.host, mirrors=(Mirror(f"{mirror.host}/mirror"),), fallback=fallback)
-    return RegistryClient(
-        HostsConfig(rules=(rule,), network=network), reporter=recorder, sleep=lambda _: None, random=lambda: 0.5
-    )
-
-
-def publish(registry: FakeRegistry, name: str) -> None:
-    for descriptor in (IMAGE.config, *IMAGE.layers):
-        registry.add_blob(name, IMAGE.content.open(descriptor).read())
-    registry.add_manifest(name, IMAGE.manifest, IMAGE.root.media_type, "1")
-
-
-def test_a_mirror_is_asked_first_and_alone_if_it_has_all() -> None:
-    with fake_registry() as mirror, fake_registry() as origin:
-        publish(mirror, "mirror/team/app")
-        with mirrored(mirror, origin, Recorder()) as client:
-            repository = client.repository(parse_reference(f"{origin.host}/team/app:1"))
-            copy_graph(repository.resolve(), repository, MemoryContent())
-        assert origin.seen == []
-
-
-@pytest.mark.parametrize(
-    "fault", [Respond(500), Respond(403), Respond(404), Reset(), Stall(0.5), Change(body=bytes.upper)]
-)
-def test_a_mirror_that_fails_does_not_matter(fault: Action) -> None:
-    recorder = Recorder()
-    with fake_registry() as mirror, fake_registry() as origin:
-        publish(origin, "team/app")
-        publish(mirror, "mirror/team/app")
-        mirror.faults = [Fault(fault, path="/v2/mirror", times=99)]
-        network = FAST if isinstance(fault, Stall) else CALM
-        with mirrored(mirror, origin, recorder, network=network) as client:
-            repository = client.repository(parse_reference(f"{origin.host}/team/app:1"))
-            assert repository.fetch_manifest()[1] == IMAGE.root
-            if not isinstance(fault, Change):  # what a blob's bytes are is known at their end alone
-                assert len(repository.open(IMAGE.config).read()) == IMAGE.config.size
-        told = [line for line in recorder.lines if line.startswith(f"mirror {mirror.host} is left out: ")]
-        assert len(told) == (0 if fault == Respond(404) else 1)
-
-
-def test_a_mirror_that_breaks_off_is_relieved_by_the_registry() -> None:
-    with fake_registry() as mirror, fake_registry() as origin:
-        publish(origin, "team/app")
-        publish(mirror, "mirror/team/app")
-        mirror.faults = [Fault(Cut(50_000), "GET", LAYER.digest), Fault(Respond(503), "GET", LAYER.digest, 99)]
-        with mirrored(mirror, origin, Recorder()) as client:
-            repository = client.repository(parse_reference(f"{origin.host}/team/app:1"))
-            assert repository.open(LAYER).read() == IMAGE.content.open(LAYER).read()
-        (request,) = origin.requests("GET", "/blobs/")
-        assert request.headers["Range"].startswith("bytes=")
-
-
-def test_without_fallback_a_missing_image_is_missing() -> None:
-    with fake_registry() as mirror, fake_registry() as origin:
-        publish(origin, "team/app")
-        with mirrored(mirror, origin, Recorder(), fallback=False) as client, pytest.raises(ContentNotFound):
-            client.repository(parse_reference(f"{origin.host}/team/app:1")).resolve()
-        assert origin.seen == []
-
-
-def test_pushes_go_to_the_registry_itself() -> None:
-    with fake_registry() as mirror, fake_registry() as origin:
-        with mirrored(mirror, origin, Recorder()) as client:
-            repository = client.repository(parse_reference(f"{origin.host}/team/app:1"))
-            repository.check_push()
-            repository.push(IMAGE.root, IMAGE.content)
-        assert mirror.seen == []
-        assert IMAGE.root.digest in origin.repo("team/app").manifests
 
 
 # -- mounting
