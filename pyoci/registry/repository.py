@@ -20,7 +20,7 @@ from pyoci.content.protocols import ContentSource
 from pyoci.content.successors import is_document
 from pyoci.content.verify import VerifyingReader, read_document
 from pyoci.digest import Digest, parse_digest, sha256_digest
-from pyoci.errors import ContentNotFound, DigestMismatch, InvalidDocument, Unauthorized, UsageError
+from pyoci.errors import ContentError, ContentNotFound, DigestMismatch, InvalidDocument, Unauthorized, UsageError
 from pyoci.image.descriptor import Descriptor
 from pyoci.reference import Reference
 from pyoci.registry.download import open_blob
@@ -28,7 +28,8 @@ from pyoci.registry.exchange import Exchange
 from pyoci.registry.hosts import Endpoint
 from pyoci.registry.listing import list_tags
 from pyoci.registry.manifests import ACCEPTED_TYPES, answered_descriptor, verified_manifest
-from pyoci.registry.referrers import FallbackIndexes, list_referrers
+from pyoci.registry.naming import NamingSink
+from pyoci.registry.referrers import FallbackIndexes, list_referrers, subject_of
 from pyoci.registry.scopes import repository_scope
 from pyoci.registry.session import Request, Session
 from pyoci.registry.transport import Answer
@@ -221,16 +222,22 @@ class Repository:
     def push(self, root: Descriptor, source: ContentSource, *, jobs: int = 4) -> None:
         """Copies `root` and all below it here, mounting what can be mounted, and names it by the reference's tag.
 
-        What is here already is not sent again, so that a push which failed goes on from where it was.
+        What is here already is not sent again, so that a push which failed goes on from where it was. Where the tag
+        means `root` already, one HEAD is all that is sent; where only the root is here, no blob is asked for.
 
         Raises:
             RegistryError, DigestMismatch, ContentNotFound, Cancelled: the tag still means what it meant before.
         """
         self._exchange.begin_writing()
+        if self._is_named(root, source):
+            self._session.reporter.transfer_started(root.digest, "push", root.size)
+            self._session.reporter.transfer_done(root.digest, "exists")
+            return
+        sink = NamingSink(self, self.put_manifest, root, self.reference.tag or root.digest)
         copy_graph(
             root,
             source,
-            self,
+            sink,
             kind="push",
             jobs=jobs,
             reporter=self._session.reporter,
@@ -238,8 +245,18 @@ class Repository:
             assume_complete=True,
             cancelled=self._session.cancelled,
         )
-        if self.reference.tag:
-            self.put_manifest(read_document(source.open(root), root), root.media_type, self.reference.tag)
+        sink.finish(source)
+
+    def _is_named(self, root: Descriptor, source: ContentSource) -> bool:
+        """Whether there is nothing to do: the tag means `root`, and no list of referrers can lack it."""
+        if self.reference.tag is None:
+            return False
+        try:
+            if self.resolve(self.reference.tag).digest != root.digest:
+                return False
+        except ContentError:
+            return False  # there is no such tag, or it means what nobody can use any more
+        return subject_of(read_document(source.open(root), root), root.media_type) is None
 
     def check_push(self) -> None:
         """Proves that this user may push here: opens an upload and gives it up again.

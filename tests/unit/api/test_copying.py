@@ -146,7 +146,7 @@ def test_what_the_registry_has_is_not_sent_again(world: World) -> None:
     before = world.registry.sent_bytes()
     world.copy(given, target)
     assert world.registry.requests("POST", "/uploads/") != []
-    assert world.registry.sent_bytes() - before == world.root.size  # the tag is put again, nothing else
+    assert world.registry.sent_bytes() == before
 
 
 def test_within_a_registry_blobs_are_mounted(world: World) -> None:
@@ -154,7 +154,7 @@ def test_within_a_registry_blobs_are_mounted(world: World) -> None:
     before = world.registry.sent_bytes()
     fetched = len(world.registry.requests("GET", "/blobs/"))
     world.copy(given, f"{world.registry.host}/elsewhere/app:1")
-    documents = sum(image.manifest.size for image in world.images.values()) + 2 * world.root.size
+    documents = sum(image.manifest.size for image in world.images.values()) + world.root.size
     assert world.registry.sent_bytes() - before == documents
     assert len(world.registry.requests("GET", "/blobs/")) == fetched
     assert set(world.heard.outcomes.values()) >= {"mounted"}

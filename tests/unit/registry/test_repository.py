@@ -133,7 +133,7 @@ def test_what_another_repository_has_is_mounted_and_not_sent() -> None:
         here.registry.seen.clear()
         here.repository("other/app:2", mount_from=app).push(IMAGE.root, IMAGE.content)
         assert here.has_whole(IMAGE, "other/app")
-        assert here.registry.sent_bytes() == 2 * IMAGE.root.size
+        assert here.registry.sent_bytes() == IMAGE.root.size
         outcomes = here.reporter.outcomes
         assert {outcomes[piece.digest] for piece in (IMAGE.config, *IMAGE.layers)} == {"mounted"}
         assert settled(lambda: not here.registry.uploads)
@@ -273,7 +273,8 @@ def test_an_index_with_all_its_platforms() -> None:
         copy_graph(root, here.repository(), target)
         assert all(target.has(piece) for piece in (root, *IMAGE.pieces, *other.pieces))
         order = [seen.path.rpartition("/")[2] for seen in here.registry.requests("PUT", "/manifests/")]
-        assert order[-2:] == [root.digest, "1"]
+        assert sorted(order[:-1]) == sorted([IMAGE.root.digest, other.root.digest])
+        assert order[-1] == "1"
 
 
 def test_an_interrupt_stops_a_push_and_leaves_nothing() -> None:
