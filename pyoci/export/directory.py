@@ -23,7 +23,7 @@ from pyoci.layer.protocols import OpenContent
 from pyoci.layer.tree import Tree, flatten
 from pyoci.progress import Reporter
 
-__all__ = ["write_root_directory"]
+__all__ = ["remove_others", "write_root_directory"]
 
 _CHUNK = 1 << 20
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -281,6 +281,20 @@ def _copy(name: str, source: int, target: str, parent: int) -> None:
             os.close(out)
     finally:
         os.close(found)
+
+
+def remove_others(directory: Path, names: set[str]) -> None:
+    """Removes what is in a directory under other names.
+
+    Raises:
+        ContentError: it cannot be removed.
+    """
+    with _writing(directory):
+        folder = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            _delete_others(folder, names)
+        finally:
+            os.close(folder)
 
 
 def _delete_others(folder: int, names: set[str]) -> None:

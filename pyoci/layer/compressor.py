@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["BLOCK_BYTES", "LEVELS", "LayerOutput", "Totals"]
 
 BLOCK_BYTES = 1 << 20
-LEVELS: dict[Compression, range] = {"none": range(0), "gzip": range(10), "zstd": range(1, 23)}
+LEVELS: dict[Compression, range] = {"none": range(0), "gzip": range(10), "zstd": range(23)}
 """Levels that a user may ask for."""
 _GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 """No name, no time, unknown operating system (RFC 1952)."""

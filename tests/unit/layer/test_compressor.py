@@ -99,7 +99,7 @@ def test_levels(compression: Compression, levels: tuple[int, ...]) -> None:
     [
         ("gzip", 10, "gzip has levels 0 to 9"),
         ("gzip", -1, "gzip has levels 0 to 9"),
-        ("zstd", 0, "zstd has levels 1 to 22"),
+        ("zstd", 23, "zstd has levels 0 to 22"),
         ("none", 1, "leave the level out"),
     ],
 )
