@@ -45,7 +45,11 @@ class Origins:
         self._others.append(source)
 
     def has(self, descriptor: Descriptor) -> bool:
-        return any(other.has(descriptor) for other in self._others) or bool(self._store.origins(descriptor.digest))
+        return self.has_here(descriptor) or bool(self._store.origins(descriptor.digest))
+
+    def has_here(self, descriptor: Descriptor) -> bool:
+        """Whether a source that was added has it, so that nothing need be downloaded."""
+        return any(other.has(descriptor) for other in self._others)
 
     def open(self, descriptor: Descriptor) -> BinaryIO:
         for other in self._others:
@@ -122,6 +126,8 @@ class Resolver:
         reporter: Reporter | None = None,
     ) -> None:
         self.content = PullThrough(store, origins, reporter)
+        self.located = _Located(self.content, store)
+        """`content` for reading images: what a manifest names is looked for where the manifest is from."""
         self._store = store
         self._client = client
         self._pull = pull
@@ -137,7 +143,7 @@ class Resolver:
             RegistryError: the registry has to be asked and does not answer.
         """
         root = self.root(reference)
-        image = read_image(root, _Located(self.content, self._store), platform, name=reference.familiar)
+        image = read_image(root, self.located, platform, name=reference.familiar)
         return Resolved(reference, root, image)
 
     def root(self, reference: Reference) -> Descriptor:

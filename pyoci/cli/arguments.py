@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from pyoci.progress import Reporter
 
 __all__ = [
+    "IMAGE_HELP",
     "add_connection",
+    "add_platform",
     "add_progress",
     "key_value",
     "key_values",
@@ -25,6 +27,13 @@ __all__ = [
     "values_or_environment",
     "working",
 ]
+
+
+IMAGE_HELP = (
+    "name or ID of the store, else a name in a registry; or store:NAME, oci-layout:DIR[:NAME], "
+    "oci-archive:FILE[:NAME], docker-archive:FILE[:NAME]"
+)
+"""How an image is named to everything that looks at one."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -36,7 +45,8 @@ class _Parser(argparse.ArgumentParser):
 
 def make_parser(verb: str, summary: str) -> argparse.ArgumentParser:
     """The parser of one verb, with the flags that every verb has."""
-    parser = _Parser(prog=f"pyoci {verb}", description=summary + ".", allow_abbrev=False)
+    handler = "resolve" if verb == "ls" else "error"  # -h of ls is that of every ls; --help stays
+    parser = _Parser(prog=f"pyoci {verb}", description=f"{summary}.", allow_abbrev=False, conflict_handler=handler)
     parser.add_argument("--store", metavar="DIR", help="content store (default: $PYOCI_HOME or ~/.local/share/pyoci)")
     return parser
 
@@ -54,6 +64,13 @@ def add_connection(parser: argparse.ArgumentParser) -> None:
         "--ca-file", action="append", default=[], metavar="FILE", help="trust these certificate authorities as well"
     )
     parser.add_argument("--config", metavar="FILE", help="configuration file (default: ~/.config/pyoci/config.toml)")
+
+
+def add_platform(parser: argparse.ArgumentParser) -> None:
+    """Which image of an index is looked at."""
+    parser.add_argument(
+        "--platform", default="", metavar="OS/ARCH", help="platform to look at (default: this machine's)"
+    )
 
 
 def add_progress(parser: argparse.ArgumentParser) -> None:

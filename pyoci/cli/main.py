@@ -22,16 +22,18 @@ __all__ = ["VERBS", "main"]
 VERBS = {
     "bake": "Build the targets of a bake or Compose file",
     "build": "Build an image from a Dockerfile",
+    "cat": "Print files of an image",
     "check": "Tell whether an image can run, without running it",
     "copy": "Copy an image between registries, layouts, archives and the store",
     "delete": "Delete a tag or manifest of a registry",
     "doctor": "Say what this machine allows, and what to change",
+    "history": "Show how an image came to be",
     "images": "List the images of the store",
     "inspect": "Show an image as JSON",
     "load": "Load images from an archive",
     "login": "Log in to a registry",
     "logout": "Forget the login to a registry",
-    "ls": "List the tags of a repository",
+    "ls": "List the tags of a repository, or the files of an image",
     "manifest": "Make, change, show and push indexes of images",
     "prune": "Remove what is not needed",
     "pull": "Fetch an image from a registry",
@@ -39,6 +41,7 @@ VERBS = {
     "rmi": "Remove an image",
     "run": "Run a command in an image",
     "save": "Write images to an archive",
+    "size": "Show where the bytes of an image are, and hold them against a budget",
     "tag": "Give an image another name",
 }
 """Every verb with its line in the help, in the order shown."""

@@ -117,6 +117,11 @@ class LayerIndex:
         """As `ChangeSet.changes`; each is made when it is looked at."""
         return _Changes(self)
 
+    @property
+    def content_size(self) -> int:
+        """Bytes of the files in the layer, each once however many names it has, holes included."""
+        return sum(self.sizes)
+
     def entry(self, position: int) -> Entry:
         """The entry of a change that is an Upsert."""
         return Entry(

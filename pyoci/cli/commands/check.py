@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from pyoci.cli.arguments import add_connection, add_progress, working
+from pyoci.cli.arguments import IMAGE_HELP, add_connection, add_platform, add_progress, working
 
 if TYPE_CHECKING:
     from pyoci.api.check import CheckedImage
@@ -23,11 +23,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "image",
         nargs="+",
         metavar="IMAGE",
-        help="name or ID, oci-layout://PATH[:TAG], docker-archive:FILE[:NAME] or oci-archive:FILE[:NAME]",
+        help=IMAGE_HELP,
     )
     add("--for", dest="audience", choices=("kubernetes",), default="", help="look for what Kubernetes minds as well")
     add("--skip", action="append", default=[], metavar="RULE", help="leave out a rule; may be repeated")
-    add("--platform", default="", metavar="OS/ARCH", help="platform to look at (default: this machine's)")
+    add_platform(parser)
     add("--all-platforms", action="store_true", help="look at every platform of an index")
     add("--format", choices=("text", "json"), default="text", help="lines, or a JSON array")
     add_progress(parser)

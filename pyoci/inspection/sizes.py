@@ -1,0 +1,209 @@
+"""Where the bytes of an image are: by layer, by directory, by file, and those that nobody sees any more.
+
+Every byte of a file in a layer is either in sight in the merged tree or hidden by a later layer that replaces or
+removes the file, so the layers' bytes are the image's bytes and the wasted ones together. A file with several names
+counts once, under the first of them in order. Holes of sparse files count, as they do for docker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from pyoci.digest import DiffID, Digest
+from pyoci.image import Image
+from pyoci.inspection.history import LayerBytes, history_rows
+from pyoci.layer.entry import Entry
+from pyoci.layer.index import OPAQUE, REMOVED, LayerIndex
+from pyoci.layer.indexed import IndexedLayer
+from pyoci.layer.tree import Tree
+
+__all__ = ["FileSize", "ImageSize", "LayerSize", "WastedFile", "measure"]
+
+
+@dataclass(frozen=True, slots=True)
+class FileSize:
+    """One file that is in sight."""
+
+    path: str
+    """Absolute."""
+    size: int
+    """Bytes of content."""
+    layer: int
+    """Which layer has it, counted from 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class WastedFile:
+    """One file of a layer that a later layer hides."""
+
+    path: str
+    """Absolute."""
+    size: int
+    layer: int
+    """Which layer has it."""
+    hidden_by: int
+    """Which later layer hides it."""
+    how: Literal["rewritten", "removed"]
+
+
+@dataclass(frozen=True, slots=True)
+class LayerSize:
+    """One layer, lowest first in a list of them."""
+
+    number: int
+    digest: Digest
+    """Of the blob."""
+    diff_id: DiffID
+    created_by: str
+    compressed_size: int
+    """Bytes of the blob: what is pushed and pulled."""
+    size: int
+    """Bytes of its files."""
+    files: int
+    wasted_size: int
+    """Bytes of its files that later layers hide."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageSize:
+    """Where the bytes of an image are."""
+
+    name: str
+    digest: Digest
+    """Of the manifest."""
+    layers: tuple[LayerSize, ...]
+    files: tuple[FileSize, ...]
+    """In sight, with at least one byte, in the order of a walk."""
+    wasted: tuple[WastedFile, ...]
+    """The largest first."""
+
+    @property
+    def compressed_size(self) -> int:
+        """Bytes of the layers' blobs."""
+        return sum(layer.compressed_size for layer in self.layers)
+
+    @property
+    def size(self) -> int:
+        """Bytes of the files of all layers: what docker calls the image's size."""
+        return sum(layer.size for layer in self.layers)
+
+    @property
+    def visible_size(self) -> int:
+        """Bytes of the files that a container sees."""
+        return sum(file.size for file in self.files)
+
+    @property
+    def wasted_size(self) -> int:
+        """Bytes of the files that nothing sees."""
+        return sum(file.size for file in self.wasted)
+
+    @property
+    def efficiency(self) -> float:
+        """The part of the bytes that a container sees: 1.0 where nothing is wasted."""
+        return self.visible_size / self.size if self.size else 1.0
+
+    def directories(self) -> dict[str, int]:
+        """Bytes below each directory that has any, by absolute path, in the order of a walk."""
+        sizes: dict[str, int] = {"/": 0}
+        for file in self.files:
+            sizes["/"] += file.size
+            at = file.path.find("/", 1)
+            while at > 0:
+                directory = file.path[:at]
+                sizes[directory] = sizes.get(directory, 0) + file.size
+                at = file.path.find("/", at + 1)
+        return sizes
+
+
+def measure(name: str, image: Image, tree: Tree) -> ImageSize:
+    """Where the bytes of an image are. Cost: one walk of the tree; no blob is read.
+
+    `tree` is of the image's layers, which are IndexedLayers.
+    """
+    indexes = [_index(tree, number) for number in range(len(image.layers))]
+    files: list[FileSize] = []
+    seen: set[Hashable] = set()
+    for entry in tree.walk():
+        if entry.type == "file" and entry.size:
+            held = _held(tree, entry)
+            if held not in seen:
+                seen.add(held)
+                files.append(FileSize(f"/{entry.path}", entry.size, tree.layer_of(entry)))
+    wasted = sorted(_wasted(tree, indexes, seen), key=lambda file: (-file.size, file.path, file.layer))
+    by = {row.layer: row.created_by for row in history_rows(image, lambda _: LayerBytes(0)) if row.layer >= 0}
+    layers = []
+    for number, (layer, index) in enumerate(zip(image.layers, indexes, strict=True)):
+        layers.append(
+            LayerSize(
+                number,
+                layer.descriptor.digest,
+                layer.diff_id,
+                by.get(number, ""),
+                layer.descriptor.size,
+                index.content_size,
+                index.codes.count("f"),
+                sum(file.size for file in wasted if file.layer == number),
+            )
+        )
+    return ImageSize(name, image.digest, tuple(layers), tuple(files), tuple(wasted))
+
+
+def _index(tree: Tree, number: int) -> LayerIndex:
+    changes = tree.layers[number]
+    assert isinstance(changes, IndexedLayer), "an image's layers are read by their indexes"
+    return changes.index
+
+
+def _held(tree: Tree, entry: Entry) -> Hashable:
+    """Layer and path of what a path shows: the same for all names of one file."""
+    inode = tree.inode(entry)
+    return (tree.layer_of(entry), str(entry.path)) if inode is None else inode
+
+
+def _wasted(tree: Tree, indexes: Sequence[LayerIndex], seen: set[Hashable]) -> Iterator[WastedFile]:
+    """Files of the layers of which no name is in sight."""
+    for number, index in enumerate(indexes):
+        names = _other_names(index)
+        for position, code in enumerate(index.codes):
+            path, size = index.paths[position], index.sizes[position]
+            if code != "f" or not size or (number, path) in seen:
+                continue
+            paths = [path, *names.get(path, ())]
+            hidden_by = max(_hider(indexes, number, each) for each in paths)
+            entry = tree.lookup_nofollow(path)
+            how: Literal["rewritten", "removed"] = "rewritten" if entry and entry.type != "dir" else "removed"
+            yield WastedFile(f"/{path}", size, number, hidden_by, how)
+
+
+def _other_names(index: LayerIndex) -> dict[str, list[str]]:
+    names: dict[str, list[str]] = {}
+    for position, target in index.links.items():
+        if index.codes[position] == "h":
+            names.setdefault(target, []).append(index.paths[position])
+    return names
+
+
+def _hider(indexes: Sequence[LayerIndex], number: int, path: str) -> int:
+    """The first layer above `number` that replaces or removes a path, or something that it lies in."""
+    for above in range(number + 1, len(indexes)):
+        index = indexes[above]
+        position = index.positions.get(path)
+        if position is not None:
+            return above
+        parent = path
+        while parent:
+            parent = parent.rpartition("/")[0]
+            position = index.positions.get(parent)
+            if parent in index.opaque or (position is not None and index.codes[position] != "d"):
+                return above
+    # a directory that an upper layer only implies stands in the place of the file
+    return next((above for above in range(number + 1, len(indexes)) if _lies_in(indexes[above], path)), number)
+
+
+def _lies_in(index: LayerIndex, path: str) -> bool:
+    return any(
+        other.startswith(f"{path}/") and code not in (REMOVED, OPAQUE)
+        for other, code in zip(index.paths, index.codes, strict=True)
+    )
