@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from pyoci.api.images import ImageSummary, images, inspect, remove, tag
     from pyoci.api.indexes import PlatformChange, annotate_index, create_index, read_manifest
     from pyoci.api.logins import login, logout
+    from pyoci.api.options import Options
     from pyoci.api.repositories import delete, list_tags
     from pyoci.api.run import run
-    from pyoci.api.services import Options
     from pyoci.api.transfer import load, pull, push, save
     from pyoci.environment import Environment, current_environment
 

@@ -135,6 +135,12 @@ class Resolver:
         self._known: dict[Reference, Descriptor] = {}
         self._lock = threading.Lock()
 
+    @property
+    def names(self) -> dict[str, str]:
+        """The digests of names that were asked for so far; names that say their digest are left out."""
+        with self._lock:
+            return {str(name): str(root.digest) for name, root in self._known.items() if name.digest is None}
+
     def resolve(self, reference: Reference, platform: Platform) -> Resolved:
         """The image that a name means for a platform.
 

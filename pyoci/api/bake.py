@@ -13,7 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
-from pyoci.api.build import DEFAULT_JOBS, BuildResult, finish
+from pyoci.api.build import BuildResult
+from pyoci.api.building import DEFAULT_JOBS, finish
 from pyoci.api.contexts import LazyContexts
 from pyoci.api.deliver import pushed_names
 from pyoci.api.prepare import Prepared, prepared

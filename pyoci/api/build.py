@@ -1,28 +1,26 @@
-"""`build`: reads the request, joins the parts, delivers the outputs."""
+"""`build`: reads the request and joins the parts, unless nothing changed since they were joined last."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pyoci.api.deliver import deliver, pushed_names
-from pyoci.api.preflight import preflight
-from pyoci.api.prepare import Prepared, prepared
-from pyoci.api.push_permission import push_permission
-from pyoci.api.services import Options, Services, opened
-from pyoci.build.assemble import assemble_index
-from pyoci.build.builder import Built, build_images, plan_images
+from pyoci.api.options import Options
+from pyoci.api.services import Services, opened
 from pyoci.build.request import BuildRequest
+from pyoci.build.unchanged import Found, Watch, find
 from pyoci.digest import Digest
-from pyoci.image import Descriptor, Image
-from pyoci.reference import Reference
+from pyoci.errors import UsageError
+from pyoci.image.descriptor import Descriptor
+from pyoci.reference import Reference, parse_reference
+from pyoci.store import Store
 
-__all__ = ["DEFAULT_JOBS", "BuildResult", "build", "finish"]
+if TYPE_CHECKING:
+    from pyoci.image import Image
 
-DEFAULT_JOBS = 16
-"""Steps that run at once: RUNs mostly wait, and independent stages should not wait for each other."""
+__all__ = ["BuildResult", "build", "build_tags", "name_result", "surroundings"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +31,21 @@ class BuildResult:
     """Of the manifest, or of the index if several platforms were built."""
     image_id: Digest
     """Of the config; of the index if there are several platforms. What docker prints."""
-    images: tuple[Image, ...]
-    """One per platform."""
+    manifests: tuple[Descriptor, ...]
+    """One per platform, with it."""
     tags: tuple[Reference, ...]
+    read_images: Callable[[], tuple[Image, ...]] = field(repr=False, compare=False)
+    """Reads the images from where they were put."""
 
     @property
     def digest(self) -> Digest:
         """Of the manifest or index."""
         return self.descriptor.digest
+
+    @property
+    def images(self) -> tuple[Image, ...]:
+        """One per platform."""
+        return self.read_images()
 
     def metadata(self) -> dict[str, Any]:
         """The JSON object of `--metadata-file`, with docker buildx's keys."""
@@ -49,17 +54,19 @@ class BuildResult:
             "digest": self.descriptor.digest,
             "size": self.descriptor.size,
         }
-        if len(self.images) == 1:
-            platform = self.images[0].platform
+        if len(self.manifests) == 1 and self.manifests[0].platform is not None:
+            platform = self.manifests[0].platform
             descriptor["platform"] = {"architecture": platform.architecture, "os": platform.os}
             if platform.variant:
                 descriptor["platform"]["variant"] = platform.variant
+        if self.descriptor.annotations:
+            descriptor["annotations"] = dict(sorted(self.descriptor.annotations.items()))
         result: dict[str, Any] = {
             "containerimage.descriptor": descriptor,
             "containerimage.digest": self.descriptor.digest,
         }
-        if len(self.images) == 1:
-            result["containerimage.config.digest"] = self.images[0].image_id
+        if len(self.manifests) == 1:
+            result["containerimage.config.digest"] = self.image_id
         if self.tags:
             result["image.name"] = ",".join(str(tag) for tag in self.tags)
         return result
@@ -78,56 +85,62 @@ def build(context: str | Path | BuildRequest = ".", *, options: Options | None =
     options = options or Options()
     if request.isolation:
         options = replace(options, isolation=request.isolation)
-    with opened(options, pull=request.pull) as services, prepared(request, services) as parts:
-        return _build(parts, services)
+    watch = Watch(options.reporter)
+    with opened(replace(options, reporter=watch), pull=request.pull) as services:
+        environment = services.environment
+        found = find(request, environment.working_directory, services.store, surroundings=surroundings(services))
+        if found is not None:
+            return _again(request, found, services)
+        from pyoci.api.building import build_anew
+
+        return build_anew(request, services, watch)
 
 
-def _build(parts: Prepared, services: Services) -> BuildResult:
-    request = parts.request
-    parts.secrets.check()
-    build_services = parts.build_services()
-    with push_permission(pushed_names(request.outputs, parts.tags), services) as wait_for_permission:
-        plans = plan_images(parts.dockerfile, parts.plan_options, build_services)
-        parts.report_checks()
-        wait_for_permission()
-    built = build_images(
-        plans,
-        build_services,
-        build_args=request.build_args,
-        labels=request.labels,
-        annotations=request.annotations,
-        epoch=parts.epoch,
-        jobs=request.jobs or DEFAULT_JOBS,
-        timeout_seconds=request.step_timeout_seconds,
-        limits=parts.limits,
-    )
-    return finish(parts, built, services)
+def surroundings(services: Services) -> tuple[object, ...]:
+    """What a build depends on besides its request and files."""
+    from pyoci import __version__
+
+    environment = services.environment
+    return (__version__, str(environment.platform), environment.source_date_epoch)
 
 
-def finish(parts: Prepared, built: tuple[Built, ...], services: Services) -> BuildResult:
-    """What is done with images once they are built: they are looked at, named and delivered.
+def build_tags(request: BuildRequest) -> tuple[Reference, ...]:
+    """The names that the image is to have.
 
     Raises:
-        PreflightError: findings end the build.
-        UsageError, RegistryError, ContentError: an output cannot be delivered; the images stay in the store.
+        UsageError: one is none, or has a digest.
     """
-    request = parts.request
-    parts.opener.close()
-    preflight(request, built, services, parts.secrets, parts.dockerfile.check)
-    result = _result(built, parts.tags, services, request.annotations)
-    for tag in parts.tags:
-        services.store.tags.set(tag, result.descriptor)
-    deliver(request, result, built, services, services.trees)
+    tags = tuple(parse_reference(tag) for tag in request.tags)
+    for tag in tags:
+        if tag.digest is not None:
+            raise UsageError(f'a tag cannot have a digest: "{tag.familiar}"')
+    return tags
+
+
+def name_result(result: BuildResult, store: Store) -> None:
+    """Gives the result its names, where it does not have them yet."""
+    known = store.tags.digests() if result.tags else {}
+    for tag in result.tags:
+        if known.get(str(tag)) != result.digest:
+            store.tags.set(tag, result.descriptor)
+
+
+def _again(request: BuildRequest, found: Found, services: Services) -> BuildResult:
+    """Names and delivers what was built before."""
+    tags = build_tags(request)
+    root = services.store.root
+    result = BuildResult(found.descriptor, found.image_id, found.manifests, tags, lambda: _stored(root, found))
+    found.tell(services.reporter)
+    name_result(result, services.store)
+    if request.outputs:
+        from pyoci.api.deliver import deliver
+
+        deliver(request, result, (), services)
     return result
 
 
-def _result(
-    built: tuple[Built, ...], tags: tuple[Reference, ...], services: Services, annotations: Mapping[str, str]
-) -> BuildResult:
-    images = tuple(one.image for one in built)
-    if len(images) == 1:
-        image = images[0]
-        descriptor = image.manifest.descriptor(platform=image.platform)
-        return BuildResult(descriptor, image.image_id, images, tags)
-    index = assemble_index(images, services.store, annotations)
-    return BuildResult(index.descriptor(), index.digest, images, tags)
+def _stored(root: Path, found: Found) -> tuple[Image, ...]:
+    from pyoci.resolver import read_image
+
+    with Store(root) as store:
+        return tuple(read_image(manifest, store, None, name=manifest.digest) for manifest in found.manifests)

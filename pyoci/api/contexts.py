@@ -91,13 +91,14 @@ class ContextOpener:
     def __init__(self, services: Services, fetching: Fetching) -> None:
         self._services = services
         self._fetching = fetching
-        self._directories: list[DirectoryContext] = []
+        self.directories: list[DirectoryContext] = []
+        """Those that were opened."""
 
     def directory(self, path: Path, ignore: IgnoreRules | None) -> SourceFiles:
         """A directory of this machine, without what is ignored. Only content tells two states of it apart."""
         real = path.resolve()
         context = DirectoryContext(real, ignore, ContextIndex(self._services.store, str(real)))
-        self._directories.append(context)
+        self.directories.append(context)
         return SourceFiles(context, None)
 
     def archive(self, stream: BinaryIO, *, shown: str) -> SourceFiles:
@@ -182,5 +183,5 @@ class ContextOpener:
 
     def close(self) -> None:
         """Keeps the digests that were computed for the next build."""
-        for context in self._directories:
+        for context in self.directories:
             context.save_index()

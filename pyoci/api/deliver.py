@@ -9,15 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from pyoci.api.services import Services
-from pyoci.api.transfer import push_descriptor
-from pyoci.build.builder import Built
 from pyoci.build.request import BuildRequest, Output
-from pyoci.build.trees import Trees
 from pyoci.errors import ContentError, DigestMismatch, RegistryError, UsageError
 from pyoci.reference import Reference, parse_reference
 
 if TYPE_CHECKING:
     from pyoci.api.build import BuildResult
+    from pyoci.build.builder import Built
 
 __all__ = ["deliver", "output_stream", "pushed_names"]
 
@@ -44,10 +42,8 @@ def _push_names(output: Output, tags: tuple[Reference, ...]) -> tuple[Reference,
     return names
 
 
-def deliver(
-    request: BuildRequest, result: BuildResult, built: tuple[Built, ...], services: Services, trees: Trees
-) -> None:
-    """Writes every output of the request.
+def deliver(request: BuildRequest, result: BuildResult, built: tuple[Built, ...], services: Services) -> None:
+    """Writes every output of the request. `built` is looked at by outputs that are files of the image alone.
 
     Raises:
         UsageError: an output lacks a name or a place.
@@ -68,7 +64,7 @@ def deliver(
             case "docker":
                 _docker(output, names, result, services)
             case "local" | "tar":
-                _root_file_system(output, built, services, trees)
+                _root_file_system(output, built, services)
 
 
 def _names(output: Output, tags: tuple[Reference, ...]) -> tuple[Reference, ...]:
@@ -77,6 +73,8 @@ def _names(output: Output, tags: tuple[Reference, ...]) -> tuple[Reference, ...]
 
 
 def _push(names: tuple[Reference, ...], result: BuildResult, services: Services) -> None:
+    from pyoci.api.transfer import push_descriptor
+
     for name in names:
         try:
             push_descriptor(name, result.descriptor, services)
@@ -120,11 +118,11 @@ def _directory(output: Output, services: Services) -> Path:
     return services.environment.path(output.destination)
 
 
-def _root_file_system(output: Output, built: tuple[Built, ...], services: Services, trees: Trees) -> None:
+def _root_file_system(output: Output, built: tuple[Built, ...], services: Services) -> None:
     from pyoci.export.directory import write_root_directory
     from pyoci.export.rootfs import write_platform_tar, write_root_tar
 
-    scratch = services.store.root / "tmp"
+    scratch, trees = services.store.root / "tmp", services.trees
     if output.type == "local":
         directory = _directory(output, services)
         for one in built:

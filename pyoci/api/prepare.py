@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from pyoci.api.bases import NamedBases
+from pyoci.api.build import build_tags
 from pyoci.api.contexts import ContextOpener, LazyContexts, git_context
 from pyoci.api.emulation import can_run
 from pyoci.api.fetching import Fetching
@@ -30,7 +31,7 @@ from pyoci.dockerfile.parser import parse_dockerfile
 from pyoci.environment import epoch_seconds
 from pyoci.errors import DockerfileError, PyociError, UsageError, raise_collected
 from pyoci.platforms import Platform, parse_platform
-from pyoci.reference import Reference, parse_reference
+from pyoci.reference import Reference
 from pyoci.sandbox.protocols import Limits, Ulimit
 
 __all__ = ["Prepared", "prepared"]
@@ -207,10 +208,7 @@ def prepared(request: BuildRequest, services: Services) -> Iterator[Prepared]:
         DockerfileError: the Dockerfile cannot be parsed.
         UsageError and others: something that the request names is not there.
     """
-    tags = tuple(parse_reference(tag) for tag in request.tags)
-    for tag in tags:
-        if tag.digest is not None:
-            raise UsageError(f'a tag cannot have a digest: "{tag.familiar}"')
+    tags = build_tags(request)
     environment = services.environment
     ssh = _ssh_sources(request)
     secrets = Secrets(request.secrets, environment.variables, environment.path)

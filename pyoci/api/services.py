@@ -5,48 +5,26 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
-from pyoci.build.layers import layer_of_snapshot, write_changes
-from pyoci.build.trees import Trees
-from pyoci.environment import Environment, current_environment
-from pyoci.progress import Reporter
-from pyoci.resolver import Origins, Resolver
-from pyoci.snapshot.snapshotter import StoreSnapshotter
+from pyoci.api.options import Options
 from pyoci.store import Store
 
 if TYPE_CHECKING:
     from pyoci.api.isolation import Isolation
     from pyoci.api.settings import GivenCredentials
     from pyoci.api.web import Web
+    from pyoci.build.trees import Trees
     from pyoci.registry.client import RegistryClient
     from pyoci.registry.hosts import HostsConfig
+    from pyoci.resolver import Origins, Resolver
     from pyoci.sandbox.protocols import Sandbox
     from pyoci.sandbox.worker import Worker
+    from pyoci.snapshot.snapshotter import StoreSnapshotter
 
 __all__ = ["Options", "Services", "opened"]
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How to work, whatever is asked for."""
-
-    environment: Environment = field(default_factory=current_environment)
-    reporter: Reporter = field(default_factory=Reporter)
-    insecure_registries: tuple[str, ...] = ()
-    """Hosts that may speak plain HTTP, or TLS that cannot be verified."""
-    ca_files: tuple[Path, ...] = ()
-    """Certificate authorities to trust beside the system's."""
-    config: Path | None = None
-    """A configuration file instead of the user's."""
-    offline: bool = False
-    """Any use of the network is an error."""
-    isolation: str = ""
-    """A rung of the sandbox's ladder; empty takes the best that works here."""
 
 
 class _once(Generic[T]):  # noqa: N801 (used like `property`)
@@ -85,14 +63,27 @@ class Services:
         self.reporter = options.reporter
         self.cancelled = threading.Event()
         self.store = Store(options.environment.store)
-        self.origins = Origins(self.store, lambda: self.client, offline=options.offline)
-        self.resolver = Resolver(
+        self._pull = pull
+
+    @_once
+    def origins(self) -> Origins:
+        """Where content is that the store does not have."""
+        from pyoci.resolver import Origins
+
+        return Origins(self.store, lambda: self.client, offline=self.options.offline)
+
+    @_once
+    def resolver(self) -> Resolver:
+        """What names of images mean."""
+        from pyoci.resolver import Resolver
+
+        return Resolver(
             self.store,
             self.origins,
             lambda: self.client,
-            pull=pull,
-            offline=options.offline,
-            reporter=options.reporter,
+            pull=self._pull,
+            offline=self.options.offline,
+            reporter=self.reporter,
         )
 
     @_once
@@ -143,6 +134,9 @@ class Services:
     @_once
     def snapshotter(self) -> StoreSnapshotter:
         """Root file systems over layers, and what changed in them."""
+        from pyoci.build.layers import layer_of_snapshot, write_changes
+        from pyoci.snapshot.snapshotter import StoreSnapshotter
+
         epoch = self.environment.source_date_epoch
         return StoreSnapshotter(
             self.store.root,
@@ -158,6 +152,8 @@ class Services:
     @_once
     def trees(self) -> Trees:
         """Merged metadata of file systems."""
+        from pyoci.build.trees import Trees
+
         return Trees(self.store, self.resolver.content, self.snapshotter)
 
     def close(self) -> None:

@@ -11,7 +11,7 @@ import hashlib
 import os
 import stat
 import threading
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -98,6 +98,14 @@ class DirectoryContext:
     def one_pass(self, entries: Iterable[Entry], directory: Path) -> Iterator[OpenContent]:
         yield self.open_content
 
+    @property
+    def root(self) -> Path:
+        return self._root
+
+    def seen(self) -> Mapping[str, FileStamp]:
+        """The stamps of everything that was looked at, by path: as long as they are the same, so is what was found."""
+        return self._stamps
+
     def save_index(self) -> None:
         """Keeps the digests that were computed for the next build."""
         if self._index:
@@ -143,6 +151,7 @@ class DirectoryContext:
             raise BuildError(f"cannot read {self._root / path}: {error.strerror}") from error
         found: dict[str, Entry] = {}
         try:
+            self._stamps.setdefault(path, _stamp(os.fstat(directory)))
             with os.scandir(directory) as listing:
                 names = sorted(item.name for item in listing)
             for name in names:
@@ -150,6 +159,8 @@ class DirectoryContext:
                 entry = self._entry(directory, name, below)
                 if entry is not None and self._included(entry):
                     found[name] = entry
+                elif below not in self._directories:
+                    self._stamps.pop(below, None)  # what is left out may change
         except OSError as error:
             raise BuildError(f"cannot read {self._root / path}: {error.strerror}") from error
         finally:
@@ -165,10 +176,9 @@ class DirectoryContext:
         mode = 0o777 if kind == "symlink" else stat.S_IMODE(status.st_mode)
         device = (os.major(status.st_rdev), os.minor(status.st_rdev)) if kind in ("char", "block") else (0, 0)
         size = status.st_size if kind == "file" else 0
-        if kind == "file":
-            self._stamps[path] = (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
-            if status.st_nlink > 1:
-                self._inodes[path] = (status.st_dev, status.st_ino)
+        self._stamps[path] = _stamp(status)
+        if kind == "file" and status.st_nlink > 1:
+            self._inodes[path] = (status.st_dev, status.st_ino)
         return Entry(LayerPath(path), kind, mode=mode, size=size, mtime=self._mtime, link=link, device=device)
 
     def _included(self, entry: Entry) -> bool:
@@ -177,6 +187,10 @@ class DirectoryContext:
         if entry.type != "dir" or not self._ignore.may_reinclude_below(entry.path):
             return False
         return bool(self._list(entry.path))
+
+
+def _stamp(status: os.stat_result) -> FileStamp:
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
 
 
 _TYPES: dict[int, EntryType] = {

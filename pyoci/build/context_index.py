@@ -15,13 +15,26 @@ from pyoci.digest import Digest, digest_hex, sha256_digest
 from pyoci.errors import ContentError
 from pyoci.store import Store
 
-__all__ = ["ContextIndex", "FileStamp"]
+__all__ = ["RACY_NANOSECONDS", "ContextIndex", "FileStamp", "store_clock"]
 
 FileStamp: TypeAlias = "tuple[int, int, int, int]"
 """Size in bytes, modification and change time in nanoseconds, inode."""
 
+RACY_NANOSECONDS = 50_000_000
+"""What was changed so shortly before it was looked at could be changed once more without a trace in its times."""
+
 _VERSION = 1
-_RACY_NANOSECONDS = 50_000_000
+
+
+def store_clock(store: Store) -> int:
+    """Now, in nanoseconds, by the clock that stamps files; 0 if no file can be made."""
+    path = store.temporary_path("stamp")
+    with suppress(OSError):
+        path.touch()
+        now = path.stat().st_mtime_ns
+        path.unlink()
+        return now
+    return 0
 
 
 class ContextIndex:
@@ -34,23 +47,13 @@ class ContextIndex:
         self._known: dict[str, tuple[FileStamp, str]] = {}
         self._seen: dict[str, tuple[FileStamp, str]] = {}
         self._changed = False
-        self._started = self._stamp()
+        self._started = store_clock(store)
         raw = store.read_file("indexes", self._name)
         if raw is not None:
             with suppress(ValueError, EOFError, TypeError):
                 version, known = marshal.loads(raw)
                 if version == _VERSION and isinstance(known, dict):
                     self._known = known
-
-    def _stamp(self) -> int:
-        """Now, in nanoseconds, by the clock that stamps files."""
-        path = self._store.temporary_path("stamp")
-        with suppress(OSError):
-            path.touch()
-            now = path.stat().st_mtime_ns
-            path.unlink()
-            return now
-        return 0
 
     def get(self, path: str, stamp: FileStamp) -> Digest | None:
         """The digest of the file's bytes if it is unchanged since it was last read."""
@@ -62,7 +65,7 @@ class ContextIndex:
 
     def put(self, path: str, stamp: FileStamp, digest: Digest) -> None:
         """Remembers what was read. `stamp` is from before the reading began."""
-        if max(stamp[1], stamp[2]) < self._started - _RACY_NANOSECONDS:
+        if max(stamp[1], stamp[2]) < self._started - RACY_NANOSECONDS:
             self._seen[path] = (stamp, digest_hex(digest))
             self._changed = True
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NoReturn
 from pyoci.errors import UsageError
 
 if TYPE_CHECKING:
-    from pyoci.api.services import Options
+    from pyoci.api.options import Options
     from pyoci.progress import Reporter
 
 __all__ = [
@@ -136,7 +136,7 @@ def key_values(text: str, flag: str) -> dict[str, str]:
 @contextmanager
 def working(arguments: argparse.Namespace) -> Iterator[Options]:
     """Options for the API from the flags, with a reporter that is ended afterwards."""
-    from pyoci.api.services import Options
+    from pyoci.api.options import Options
     from pyoci.environment import current_environment
 
     environment = current_environment(arguments.store)

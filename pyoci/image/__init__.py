@@ -7,13 +7,25 @@ Spec: opencontainers/image-spec v1.1.1. Docker's schema 2 documents (distributio
 same values.
 """
 
-from pyoci.image.codec import decode_config, decode_index, decode_manifest, encode_config, encode_index, encode_manifest
-from pyoci.image.config import ContainerConfig, Healthcheck, History, ImageConfig
-from pyoci.image.descriptor import Descriptor
-from pyoci.image.document import Document
-from pyoci.image.image import Image, Layer
-from pyoci.image.index import Index
-from pyoci.image.manifest import Manifest
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pyoci.image.codec import (
+        decode_config,
+        decode_index,
+        decode_manifest,
+        encode_config,
+        encode_index,
+        encode_manifest,
+    )
+    from pyoci.image.config import ContainerConfig, Healthcheck, History, ImageConfig
+    from pyoci.image.descriptor import Descriptor
+    from pyoci.image.document import Document
+    from pyoci.image.image import Image, Layer
+    from pyoci.image.index import Index
+    from pyoci.image.manifest import Manifest
 
 __all__ = [
     "ContainerConfig",
@@ -33,3 +45,32 @@ __all__ = [
     "encode_index",
     "encode_manifest",
 ]
+
+_HOME = {
+    "ContainerConfig": "config",
+    "Descriptor": "descriptor",
+    "Document": "document",
+    "Healthcheck": "config",
+    "History": "config",
+    "Image": "image",
+    "ImageConfig": "config",
+    "Index": "index",
+    "Layer": "image",
+    "Manifest": "manifest",
+    "decode_config": "codec",
+    "decode_index": "codec",
+    "decode_manifest": "codec",
+    "encode_config": "codec",
+    "encode_index": "codec",
+    "encode_manifest": "codec",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Imports what a name needs when it is first used: a build in which nothing changed decodes no document."""
+    module = _HOME.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"{__name__}.{module}"), name)

@@ -8,15 +8,15 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-from pyoci.content.verify import VerifyingReader, read_document
 from pyoci.digest import Digest, digest_hex, sha256_digest
 from pyoci.errors import ContentError, ContentNotFound
-from pyoci.image.descriptor import Descriptor
-from pyoci.image.document import Document
 from pyoci.store.files import full_disk_errors, locked, storage_errors, try_lock, write_atomic
 from pyoci.store.tags import Tags
+
+if TYPE_CHECKING:
+    from pyoci.image import Descriptor, Document
 
 __all__ = ["BlobWriter", "Store"]
 
@@ -107,8 +107,12 @@ class Store:
         return self.root / "blobs" / algorithm / encoded
 
     def has(self, descriptor: Descriptor) -> bool:
+        return self.has_blob(descriptor.digest, descriptor.size)
+
+    def has_blob(self, digest: Digest, size: int) -> bool:
+        """Whether a blob of that many bytes is here."""
         try:
-            return self.blob_path(descriptor.digest).stat().st_size == descriptor.size
+            return self.blob_path(digest).stat().st_size == size
         except OSError:
             return False
 
@@ -131,6 +135,8 @@ class Store:
         if self.has(descriptor):
             stream.close()
             return
+        from pyoci.content.verify import VerifyingReader
+
         with self.new_blob() as blob, VerifyingReader(stream, descriptor) as reader:
             while data := reader.read(_CHUNK):
                 with storage_errors(self.root):
@@ -169,6 +175,8 @@ class Store:
         Raises:
             ContentNotFound, DigestMismatch, InvalidDocument.
         """
+        from pyoci.content.verify import read_document
+
         return read_document(self.open(descriptor), descriptor)
 
     # small files beside the blobs

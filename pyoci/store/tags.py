@@ -9,13 +9,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pyoci.content.names import IMAGE_NAME, REF_NAME
 from pyoci.errors import ContentError, InvalidDocument
-from pyoci.image import Index, decode_index, encode_index
-from pyoci.image.descriptor import Descriptor
 from pyoci.reference import Reference, parse_reference
 from pyoci.store.files import locked, write_atomic
+
+if TYPE_CHECKING:
+    from pyoci.image import Descriptor, Index
 
 __all__ = ["Tags"]
 
@@ -69,7 +71,22 @@ class Tags:
                     manifests.remove(old)
         return removed
 
+    def digests(self) -> dict[str, str]:
+        """What every whole name stands for, without a check of the document: for questions whose answer was checked
+        once. Empty where the document cannot be read at all.
+        """
+        import json
+
+        try:
+            manifests = json.loads(self._path.read_bytes())["manifests"]
+            named = ((one.get("annotations", {}).get(IMAGE_NAME), one["digest"]) for one in manifests)
+            return {name: digest for name, digest in named if name}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return {}
+
     def _read(self) -> Index:
+        from pyoci.image import Index, decode_index
+
         try:
             raw = self._path.read_bytes()
         except FileNotFoundError:
@@ -81,6 +98,8 @@ class Tags:
 
     @contextmanager
     def _changed(self) -> Iterator[list[Descriptor]]:
+        from pyoci.image import encode_index
+
         with locked(self._lock):
             index = self._read()
             manifests = list(index.manifests)

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -108,6 +109,20 @@ def test_a_cached_build_starts_nothing_and_speaks_to_nobody(build: Build) -> Non
     assert counts["events"] == []
     loaded = {name for name in counts["modules"] for heavy in NEVER_WHEN_CACHED if name == heavy}
     assert not loaded
+
+
+def test_an_unchanged_build_is_not_planned_and_imports_little(build: Build) -> None:
+    for _ in range(2):
+        time.sleep(0.1)  # what was written a moment ago could change again without a trace
+        build.run()
+    output = build.run()
+    loaded = set(build.counted()["modules"])
+    subprocess.run([sys.executable, "-c", ""], env=build.environment, timeout=60, check=True)
+    own = loaded - set(build.counted()["modules"])
+    assert "CACHED" in output
+    assert not {name for name in own if name.startswith(("pyoci.dockerfile", "pyoci.layer", "pyoci.image.config"))}
+    assert not own & {"pyoci.api.building", "pyoci.build.solver", "pyoci.snapshot", "isal", "rich"}
+    assert len(own) < 80, sorted(own)
 
 
 def test_the_kernel_sees_neither_socket_nor_process(build: Build, tmp_path: Path) -> None:

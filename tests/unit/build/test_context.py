@@ -95,7 +95,7 @@ class TestIndex:
         directory = tmp_path / "context"
         directory.mkdir()
         (directory / "a").write_text("one")
-        monkeypatch.setattr(context_index, "_RACY_NANOSECONDS", -(10**18))
+        monkeypatch.setattr(context_index, "RACY_NANOSECONDS", -(10**18))
         first = DirectoryContext(directory, index=ContextIndex(store, str(directory)))
         assert content_digest(first, at(first, "a")) == sha256_digest(b"one")
         first.save_index()
