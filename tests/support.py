@@ -45,6 +45,11 @@ _FLAGS = "unit/cli/test_build_flags.py::test_"
 _RUNS = "integration/test_build_flags.py::test_"
 _DOCKER = "unit/cli/test_docker_flags.py::test_"
 _ADD = "integration/fetch/test_add.py::test_"
+_FORMS = "unit/cli/test_output_forms.py::test_"
+_FORM_TESTS = (
+    f"{_FORMS}what_is_new_is_compressed_as_asked_and_the_base_by_force_alone",
+    "integration/test_output_forms.py::test_what_is_pushed_by_digest_has_no_tag",
+)
 _CONTEXTS = "integration/fetch/test_contexts.py::test_"
 _PLATFORMS = "integration/test_platforms.py::test_"
 _TAKEN = (f"{_DOCKER}what_leaves_nothing_out_is_taken_without_a_word",)
@@ -110,7 +115,7 @@ LANGUAGE = (
 DOCKER_FLAGS = (
     Row("--add-host", (f"{_RUNS}hosts_limits_and_sizes",)),
     Row("--allow", (f"{_RUNS}insecure_needs_to_be_allowed",), "partly", "`security.insecure` and `network.host`"),
-    Row("--annotation", (f"{_FLAGS}tags_labels_and_annotations",), "partly", "of the manifest, without a prefix"),
+    Row("--annotation", (f"{_FLAGS}tags_labels_and_annotations", f"{_FORMS}annotations_go_where_their_prefix_says")),
     Row("--attest", _ATTESTED, "partly", "`disabled=true` alone"),
     Row("--build-arg", (f"{_FLAGS}file_target_and_build_args", f"{_FLAGS}a_build_argument_from_the_environment")),
     Row("--build-context", (f"{_FLAGS}named_contexts", f"{_CONTEXTS}named_contexts")),
@@ -140,7 +145,7 @@ DOCKER_FLAGS = (
     Row("--network", (f"{_RUNS}the_network",)),
     Row("--no-cache", (f"{_FLAGS}without_the_cache",)),
     Row("--no-cache-filter", (f"{_FLAGS}without_the_cache",)),
-    Row("--output", (f"{_FLAGS}every_kind_of_output",), "partly", "no `compression` and other attributes of layers"),
+    Row("--output", (f"{_FLAGS}every_kind_of_output", *_FORM_TESTS), "partly", "no `compression=estargz`"),
     Row("--platform", (f"{_FLAGS}a_platform_and_several", f"{_PLATFORMS}go_is_cross_compiled_without_emulation")),
     Row("--policy", _REFUSED, "no", "source policies are not read"),
     Row("--progress", (f"{_FLAGS}quiet_is_the_id_alone",), "partly", "no `rawjson` and no `none`"),

@@ -16,7 +16,7 @@ from typing import BinaryIO
 from pyoci.api.build import BuildResult
 from pyoci.api.building import DEFAULT_JOBS, finish
 from pyoci.api.contexts import LazyContexts
-from pyoci.api.deliver import pushed_names
+from pyoci.api.output_options import check_outputs, pushed_names
 from pyoci.api.prepare import Prepared, prepared
 from pyoci.api.push_permission import push_permission
 from pyoci.api.services import Options, Services, opened
@@ -169,8 +169,8 @@ def _built(requests: Mapping[str, BakeRequest], services: Services) -> dict[str,
         jobs = []
         for name, part in parts.items():
             part.secrets.check()
-            pushed = pushed_names(part.request.outputs, part.tags)
-            with push_permission(pushed, services) as wait_for_permission:
+            check_outputs(part.request, part.platforms)
+            with push_permission(pushed_names(part.request), services) as wait_for_permission:
                 jobs.append(_job(name, part))
                 wait_for_permission()
         built = build_together(jobs, parallel=max(one.build.jobs for one in requests.values()) or DEFAULT_JOBS)

@@ -85,6 +85,10 @@ def build(context: str | Path | BuildRequest = ".", *, options: Options | None =
     options = options or Options()
     if request.isolation:
         options = replace(options, isolation=request.isolation)
+    if any("registry.insecure" in output.attributes for output in request.outputs):
+        from pyoci.api.output_options import insecure_hosts
+
+        options = replace(options, insecure_registries=(*options.insecure_registries, *insecure_hosts(request)))
     watch = Watch(options.reporter)
     with opened(replace(options, reporter=watch), pull=request.pull) as services:
         environment = services.environment

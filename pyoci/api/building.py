@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pyoci.api.build import BuildResult, name_result, surroundings
-from pyoci.api.deliver import deliver, pushed_names
+from pyoci.api.deliver import deliver
+from pyoci.api.output_options import check_outputs, main_form, pushed_names
 from pyoci.api.preflight import preflight
 from pyoci.api.prepare import Prepared, prepared
 from pyoci.api.push_permission import push_permission
 from pyoci.api.services import Services
-from pyoci.build.assemble import assemble_index
 from pyoci.build.builder import Built, build_images, plan_images
+from pyoci.build.forms import in_form
 from pyoci.build.request import BuildRequest
 from pyoci.build.steps import GitStep, HttpStep
 from pyoci.build.unchanged import Found, Watch
@@ -36,7 +37,8 @@ def _build(parts: Prepared, services: Services, watch: Watch) -> BuildResult:
     request = parts.request
     parts.secrets.check()
     build_services = parts.build_services()
-    with push_permission(pushed_names(request.outputs, parts.tags), services) as wait_for_permission:
+    check_outputs(request, parts.platforms)
+    with push_permission(pushed_names(request), services) as wait_for_permission:
         plans = plan_images(parts.dockerfile, parts.plan_options, build_services)
         parts.report_checks()
         wait_for_permission()
@@ -45,7 +47,6 @@ def _build(parts: Prepared, services: Services, watch: Watch) -> BuildResult:
         build_services,
         build_args=request.build_args,
         labels=request.labels,
-        annotations=request.annotations,
         epoch=parts.epoch,
         jobs=request.jobs or DEFAULT_JOBS,
         timeout_seconds=request.step_timeout_seconds,
@@ -73,12 +74,10 @@ def finish(parts: Prepared, built: tuple[Built, ...], services: Services, watch:
 
 
 def _result(built: tuple[Built, ...], parts: Prepared, services: Services) -> BuildResult:
-    images = tuple(one.image for one in built)
-    manifests = tuple(image.manifest.descriptor(platform=image.platform) for image in images)
-    if len(images) == 1:
-        return BuildResult(manifests[0], images[0].image_id, manifests, parts.tags, lambda: images)
-    index = assemble_index(images, services.store, parts.request.annotations)
-    return BuildResult(index.descriptor(), index.digest, manifests, parts.tags, lambda: images)
+    made = in_form(built, main_form(parts.request), services.store, services.resolver.content)
+    manifests = tuple(image.manifest.descriptor(platform=image.platform) for image in made.images)
+    image_id = made.images[0].image_id if len(made.images) == 1 else made.root.digest
+    return BuildResult(made.root, image_id, manifests, parts.tags, lambda: made.images)
 
 
 def _keep(result: BuildResult, built: tuple[Built, ...], parts: Prepared, services: Services, watch: Watch) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -11,100 +11,88 @@ from typing import TYPE_CHECKING, BinaryIO
 from pyoci.api.services import Services
 from pyoci.build.request import BuildRequest, Output
 from pyoci.errors import ContentError, DigestMismatch, RegistryError, UsageError
-from pyoci.reference import Reference, parse_reference
+from pyoci.reference import Reference
 
 if TYPE_CHECKING:
     from pyoci.api.build import BuildResult
+    from pyoci.api.output_options import FilesOutput, ImageOutput
     from pyoci.build.builder import Built
+    from pyoci.image import Descriptor
 
-__all__ = ["deliver", "output_stream", "pushed_names"]
-
-
-def pushed_names(outputs: Sequence[Output], tags: tuple[Reference, ...]) -> tuple[Reference, ...]:
-    """Every name that the outputs push to; none if nothing is pushed.
-
-    Raises:
-        UsageError: something is to be pushed and has no name, or its name is none.
-    """
-    return tuple(name for output in outputs if _is_pushed(output) for name in _push_names(output, tags))
-
-
-def _is_pushed(output: Output) -> bool:
-    return output.type == "registry" or (output.type == "image" and output.attributes.get("push", "") == "true")
-
-
-def _push_names(output: Output, tags: tuple[Reference, ...]) -> tuple[Reference, ...]:
-    names = _names(output, tags)
-    if not names:
-        raise UsageError(
-            "tag is needed when pushing to registry", hint="give the image a name with -t REGISTRY/NAME:TAG"
-        )
-    return names
+__all__ = ["deliver", "output_stream"]
 
 
 def deliver(request: BuildRequest, result: BuildResult, built: tuple[Built, ...], services: Services) -> None:
-    """Writes every output of the request. `built` is looked at by outputs that are files of the image alone.
+    """Writes every output of the request.
 
     Raises:
-        UsageError: an output lacks a name or a place.
+        UsageError: an output lacks a place.
         RegistryError: a push was refused; the image stays in the store, and the hint says how to go on.
     """
+    if not request.outputs:
+        return
+    from pyoci.api.output_options import files_output, image_output, main_form
+    from pyoci.build.forms import in_form
+
+    roots = {main_form(request): result.descriptor}
     for output in request.outputs:
-        names = _names(output, result.tags)
-        match output.type:
-            case "image":
-                for name in names:
-                    services.store.tags.set(name, result.descriptor)
-                if _is_pushed(output):
-                    _push(_push_names(output, result.tags), result, services)
-            case "registry":
-                _push(_push_names(output, result.tags), result, services)
-            case "oci":
-                _oci(output, names, result, services)
-            case "docker":
-                _docker(output, names, result, services)
-            case "local" | "tar":
-                _root_file_system(output, built, services)
+        if output.type in ("local", "tar"):
+            _files(output, files_output(output, platforms=len(built)), built, services)
+            continue
+        wanted = image_output(output, request)
+        if wanted.form not in roots:
+            roots[wanted.form] = in_form(built, wanted.form, services.store, services.resolver.content).root
+        root = roots[wanted.form]
+        if output.type == "oci":
+            _oci(output, wanted, root, services)
+        elif output.type == "docker":
+            _docker(output, wanted, root, services)
+        else:
+            _named(output, wanted, root, services)
 
 
-def _names(output: Output, tags: tuple[Reference, ...]) -> tuple[Reference, ...]:
-    text = output.attributes.get("name", "")
-    return tuple(parse_reference(name) for name in text.split(",")) if text else tags
+def _named(output: Output, wanted: ImageOutput, root: Descriptor, services: Services) -> None:
+    if output.type == "image":
+        for name in wanted.names:
+            services.store.tags.set(name if name.tag else name.with_tag("latest"), root)
+    if wanted.push:
+        _push(wanted.names, root, services)
 
 
-def _push(names: tuple[Reference, ...], result: BuildResult, services: Services) -> None:
+def _push(names: tuple[Reference, ...], root: Descriptor, services: Services) -> None:
     from pyoci.api.transfer import push_descriptor
 
     for name in names:
         try:
-            push_descriptor(name, result.descriptor, services)
+            push_descriptor(name, root, services)
         except (RegistryError, DigestMismatch) as error:
-            services.store.tags.set(name, result.descriptor)
+            kept = name if name.tag else name.with_tag("latest")
+            services.store.tags.set(kept, root)
             before = f"{error.hint}; then " if error.hint else ""
-            error.hint = f"{before}go on with: pyoci push {name.familiar}"
+            error.hint = f"{before}go on with: pyoci push {kept.familiar}"
             raise
 
 
-def _oci(output: Output, names: tuple[Reference, ...], result: BuildResult, services: Services) -> None:
+def _oci(output: Output, wanted: ImageOutput, root: Descriptor, services: Services) -> None:
     from pyoci.export.oci import write_oci_archive, write_oci_layout
     from pyoci.export.roots import NamedRoot
 
-    roots = [NamedRoot(result.descriptor, names)]
+    roots = [NamedRoot(root, wanted.names)]
     content = services.resolver.content
-    if output.attributes.get("tar", "true") == "false":
+    if not wanted.as_tar:
         write_oci_layout(roots, content, _directory(output, services), reporter=services.reporter)
         return
     with output_stream(output.destination, services) as stream:
         write_oci_archive(roots, content, stream, reporter=services.reporter)
 
 
-def _docker(output: Output, names: tuple[Reference, ...], result: BuildResult, services: Services) -> None:
+def _docker(output: Output, wanted: ImageOutput, root: Descriptor, services: Services) -> None:
     from pyoci.export.docker_archive import write_docker_archive
     from pyoci.export.roots import NamedRoot
 
     if not output.destination:
         return  # what docker loads into its engine is in the store already
-    roots = [NamedRoot(result.descriptor, names)]
+    roots = [NamedRoot(root, wanted.names)]
     here = services.environment.platform
     with output_stream(output.destination, services) as stream:
         write_docker_archive(roots, services.resolver.content, stream, platform=here, reporter=services.reporter)
@@ -118,28 +106,57 @@ def _directory(output: Output, services: Services) -> Path:
     return services.environment.path(output.destination)
 
 
-def _root_file_system(output: Output, built: tuple[Built, ...], services: Services) -> None:
-    from pyoci.export.directory import write_root_directory
+def _files(output: Output, wanted: FilesOutput, built: tuple[Built, ...], services: Services) -> None:
     from pyoci.export.rootfs import write_platform_tar, write_root_tar
 
-    scratch, trees = services.store.root / "tmp", services.trees
     if output.type == "local":
-        directory = _directory(output, services)
-        for one in built:
-            below = directory / _folder(one) if len(built) > 1 else directory
-            write_root_directory(
-                trees.of(one.filesystem),
-                below,
-                scratch=scratch,
-                reporter=services.reporter,
-                cancelled=services.cancelled,
-            )
+        _local(output, wanted, built, services)
         return
+    scratch = services.store.root / "tmp"
     with output_stream(output.destination, services) as stream:
-        if len(built) > 1:
-            write_platform_tar({_folder(one): trees.of(one.filesystem) for one in built}, stream, scratch=scratch)
+        if wanted.split:
+            write_platform_tar(
+                {_folder(one): services.trees.of(one.filesystem) for one in built}, stream, scratch=scratch
+            )
         else:
-            write_root_tar(trees.of(built[0].filesystem), stream, scratch=scratch)
+            write_root_tar(services.trees.of(built[0].filesystem), stream, scratch=scratch)
+
+
+def _local(output: Output, wanted: FilesOutput, built: tuple[Built, ...], services: Services) -> None:
+    from pyoci.export.directory import remove_others, write_root_directory
+
+    directory = _directory(output, services)
+    if len(built) > 1 and not wanted.split:
+        _refuse_same_names(built, services)
+    for one in built:
+        write_root_directory(
+            services.trees.of(one.filesystem),
+            directory / _folder(one) if wanted.split else directory,
+            scratch=services.store.root / "tmp",
+            delete=wanted.delete and (wanted.split or len(built) == 1),
+            reporter=services.reporter,
+            cancelled=services.cancelled,
+        )
+    if wanted.delete and wanted.split:
+        remove_others(directory, {_folder(one) for one in built})
+
+
+def _refuse_same_names(built: tuple[Built, ...], services: Services) -> None:
+    """Of several platforms in one directory, none may replace a file of another."""
+    from pyoci.layer.entry import Upsert
+    from pyoci.layer.tree import flatten
+
+    seen: dict[str, Built] = {}
+    for one in built:
+        for change in flatten(services.trees.of(one.filesystem)):
+            if isinstance(change, Upsert) and change.entry.type != "dir":
+                other = seen.setdefault(change.entry.path, one)
+                if other is not one:
+                    raise UsageError(
+                        f"cannot overwrite {change.entry.path} from {other.plan.platform} with {one.plan.platform} "
+                        "when split option is disabled",
+                        hint="leave out platform-split=false",
+                    )
 
 
 def _folder(one: Built) -> str:

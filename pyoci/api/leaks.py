@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from pyoci.api.output_options import pushed_names
 from pyoci.api.services import Services
 from pyoci.build.builder import Built
 from pyoci.build.request import BuildRequest
@@ -20,10 +21,10 @@ from pyoci.build.scopes import PROXY_NAMES
 from pyoci.build.secrets import Secrets
 from pyoci.digest import digest_hex
 from pyoci.errors import PyociError
+from pyoci.image.codec import canonical_json
 from pyoci.layer.protocols import ChangeSet
 from pyoci.preflight.findings import Finding
 from pyoci.preflight.leak_forms import LEAST_BYTES, is_searchable
-from pyoci.reference import parse_reference
 
 if TYPE_CHECKING:
     from pyoci.registry.credentials import Credential
@@ -62,13 +63,9 @@ def secret_values(request: BuildRequest, services: Services, secrets: Secrets) -
 
 
 def _credentials(request: BuildRequest, services: Services) -> Mapping[str, Credential]:
-    for output in request.outputs:
-        if output.type == "registry" or output.attributes.get("push") == "true":
-            names = output.attributes.get("name", "")
-            for name in names.split(",") if names else request.tags:
-                reference = parse_reference(name)
-                with suppress(PyociError):  # the push itself will say what is wrong
-                    services.credentials.find(reference.registry, reference.repository)
+    for reference in pushed_names(request):
+        with suppress(PyociError):  # the push itself will say what is wrong
+            services.credentials.find(reference.registry, reference.repository)
     return services.credentials.given if "credentials" in services.made else {}
 
 
@@ -97,7 +94,7 @@ def leaks(request: BuildRequest, one: Built, services: Services, secrets: Secret
         return []
     from pyoci.preflight.leaks import find_leaks
 
-    documents = {"config": one.image.config.raw, "manifest": one.image.manifest.raw}
+    documents = {"config": one.image.config.raw, "annotations": _annotations(request)}
     seen = _Searched(services, searchable)
     first = len(one.plan.base.layers) if one.plan.base else 0
     unknown = [number for number in range(first, len(one.image.layers)) if not seen.is_clean(_diff_id(one, number))]
@@ -106,6 +103,14 @@ def leaks(request: BuildRequest, one: Built, services: Services, secrets: Secret
         for number in unknown:
             seen.remember(_diff_id(one, number))
     return found
+
+
+def _annotations(request: BuildRequest) -> bytes:
+    """What manifests and indexes will say once the image is written down."""
+    wanted = [dict(request.annotations)]
+    for output in request.outputs:
+        wanted.append({key: value for key, value in output.attributes.items() if key.startswith("annotation")})
+    return canonical_json(wanted)
 
 
 def _diff_id(one: Built, number: int) -> str:

@@ -56,16 +56,21 @@ class Prepared:
     epoch: int
     """Seconds since 1970: the time of everything new."""
 
+    def _wanted_platforms(self) -> list[Platform]:
+        here = self.services.environment.platform
+        wanted = [parse_platform(part, default=here) for text in self.request.platforms for part in text.split(",")]
+        return list(dict.fromkeys(wanted))
+
+    @property
+    def platforms(self) -> tuple[Platform, ...]:
+        """What the images are for, as far as the request says; else this machine's."""
+        return tuple(self._wanted_platforms()) or (self.services.environment.platform,)
+
     @property
     def plan_options(self) -> tuple[PlanOptions, ...]:
         """One for each platform that is asked for."""
         request, here = self.request, self.services.environment.platform
-        wanted: list[Platform] = []
-        for text in request.platforms:
-            for part in text.split(","):
-                platform = parse_platform(part, default=here)
-                if platform not in wanted:
-                    wanted.append(platform)
+        wanted = self._wanted_platforms()
         common = PlanOptions(
             target=request.target,
             platform=here,

@@ -11,22 +11,19 @@ from pyoci.build.plan import Plan
 from pyoci.build.stage_plan import timestamp
 from pyoci.image import (
     Descriptor,
-    Document,
     History,
     Image,
     ImageConfig,
-    Index,
     Layer,
     Manifest,
     encode_config,
-    encode_index,
     encode_manifest,
     media_types,
 )
 from pyoci.snapshot.protocols import Snapshotter
 from pyoci.store import Store
 
-__all__ = ["assemble_image", "assemble_index"]
+__all__ = ["assemble_image"]
 
 
 def assemble_image(
@@ -37,8 +34,6 @@ def assemble_image(
     *,
     epoch: int,
     labels: Mapping[str, str],
-    annotations: Mapping[str, str],
-    docker_types: bool = False,
 ) -> Image:
     """The image of a plan whose target has this file system. Its documents are in the store; base layers may not be.
 
@@ -60,14 +55,10 @@ def assemble_image(
         author=plan.author,
         extra=base.extra if base else {},
     )
-    config_type = media_types.DOCKER_CONFIG if docker_types else media_types.CONFIG
-    config_document = encode_config(value, media_type=config_type)
-    to_type = media_types.to_docker if docker_types else media_types.to_oci
+    config_document = encode_config(value)
     manifest = Manifest(
         config=config_document.descriptor(),
-        layers=tuple(_plain(layer.descriptor, to_type(layer.descriptor.media_type)) for layer in layers),
-        annotations=annotations,
-        media_type=to_type(media_types.MANIFEST),
+        layers=tuple(_plain(layer.descriptor, media_types.to_oci(layer.descriptor.media_type)) for layer in layers),
     )
     image = Image.of(encode_manifest(manifest), config_document)
     store.put_document(image.config)
@@ -93,13 +84,3 @@ def _history(base: ImageConfig | None, new: Sequence[History], layers: int) -> t
     created = base.created if base else None
     entries.extend(History(created=created, comment="layer without an instruction") for _ in range(missing))
     return (*entries, *new)
-
-
-def assemble_index(images: Sequence[Image], store: Store, annotations: Mapping[str, str]) -> Document[Index]:
-    """The index of images for several platforms, in the store."""
-    index = Index(
-        tuple(image.manifest.descriptor(platform=image.platform) for image in images), annotations=annotations
-    )
-    document = encode_index(index)
-    store.put_document(document)
-    return document

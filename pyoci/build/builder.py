@@ -60,6 +60,11 @@ class Built:
     image: Image
     filesystem: Filesystem
 
+    @property
+    def base_layers(self) -> int:
+        """How many of the layers are those of the image that it was built on."""
+        return len(self.plan.base.layers) if self.plan.base else 0
+
 
 def plan_images(dockerfile: Dockerfile, options: tuple[PlanOptions, ...], services: BuildServices) -> tuple[Plan, ...]:
     """A plan per platform; refused before anything runs if a RUN is for programs that this machine cannot execute.
@@ -94,7 +99,6 @@ def build_images(
     *,
     build_args: Mapping[str, str],
     labels: Mapping[str, str],
-    annotations: Mapping[str, str],
     epoch: int,
     jobs: int = 0,
     timeout_seconds: float | None = None,
@@ -116,7 +120,7 @@ def build_images(
         jobs=jobs or max(2, os.cpu_count() or 1),
         cancelled=services.cancelled,
     )
-    return assembled(plans, results, services, labels=labels, annotations=annotations, epoch=epoch)
+    return assembled(plans, results, services, labels=labels, epoch=epoch)
 
 
 def step_executor(
@@ -144,7 +148,6 @@ def assembled(
     services: BuildServices,
     *,
     labels: Mapping[str, str],
-    annotations: Mapping[str, str],
     epoch: int,
 ) -> tuple[Built, ...]:
     """An image from each plan whose graph was solved, in the store."""
@@ -159,7 +162,6 @@ def assembled(
             services.snapshotter,
             epoch=epoch,
             labels=labels,
-            annotations=annotations,
         )
         built.append(Built(plan, image, filesystem))
     return tuple(built)

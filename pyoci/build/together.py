@@ -102,7 +102,6 @@ def build_together(jobs: Sequence[Job], *, parallel: int) -> list[tuple[Built, .
             results,
             job.services,
             labels=job.request.labels,
-            annotations=job.request.annotations,
             epoch=job.epoch,
         )
         for job, plans in zip(jobs, planned, strict=True)

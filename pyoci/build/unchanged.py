@@ -45,6 +45,8 @@ _KEYED = frozenset(
 """What must be the same. A request that asks for anything else beyond its default is planned whenever it is made."""
 _IMAGE_NAME = "docker-image://"
 _WITHOUT_TREE = frozenset({"image", "registry", "oci", "docker"})
+_ABOUT_PLACES = frozenset({"name", "push", "push-by-digest", "name-canonical", "registry.insecure", "tar"})
+"""Attributes of outputs that say nothing of the image itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +238,15 @@ def _is_plain(request: BuildRequest, working_directory: Path) -> bool:
         and str(request.file) != "-"
         and "://" not in str(request.file)
         and all(output.type in _WITHOUT_TREE for output in request.outputs)
+        and _is_of_one_form(request)
     )
+
+
+def _is_of_one_form(request: BuildRequest) -> bool:
+    """Whether one root serves all outputs, as the record has it: without annotations of its descriptor."""
+    forms = [{k: v for k, v in output.attributes.items() if k not in _ABOUT_PLACES} for output in request.outputs]
+    keys = [*request.annotations, *(key for form in forms for key in form)]
+    return all(form == forms[0] for form in forms) and not any("-descriptor" in key for key in keys)
 
 
 def _inputs(request: BuildRequest, working_directory: Path) -> list[str]:

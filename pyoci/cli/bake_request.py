@@ -18,7 +18,6 @@ from pyoci.errors import PyociError, UsageError
 __all__ = ["bake_request", "warn_of_unsupported"]
 
 _URL = re.compile(r"(?:https?|git|ssh)://|git@|github\.com/")
-_ANNOTATION = re.compile(r"([a-z-]+(?:\[[^]]*\])?(?:,[a-z-]+(?:\[[^]]*\])?)*):(.*)")
 
 
 def warn_of_unsupported(target: Target, warn: Callable[[str], None], told: set[str]) -> None:
@@ -135,14 +134,7 @@ def _annotation(text: str) -> tuple[str, str]:
     key, equals, value = text.partition("=")
     if not key or not equals:
         raise UsageError(f'invalid annotation "{text}"', hint="write key=value")
-    found = _ANNOTATION.fullmatch(key)
-    if found is None:
-        return key, value
-    if found[1] not in ("manifest", "manifest,index", "index,manifest"):
-        raise UsageError(
-            f'annotations of "{found[1]}" are not supported', hint="pyoci annotates manifests and the index alike"
-        )
-    return found[2], value
+    return key, value
 
 
 def _network(name: str) -> Literal["default", "host", "none"]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import cast, get_args
 
@@ -9,16 +10,7 @@ from pyoci.build.request import Output, OutputType
 from pyoci.cli.arguments import key_values
 from pyoci.errors import UsageError
 
-__all__ = ["parse_output", "write_result"]
-
-_KEYS = {
-    "image": {"name", "push"},
-    "registry": {"name", "push"},
-    "oci": {"dest", "name", "tar"},
-    "docker": {"dest", "name"},
-    "local": {"dest"},
-    "tar": {"dest"},
-}
+__all__ = ["parse_output", "pushed", "write_result"]
 
 
 def parse_output(text: str) -> Output:
@@ -35,12 +27,21 @@ def parse_output(text: str) -> Output:
         raise UsageError(
             f'unknown output type "{kind}"', hint="the types are oci, docker, local, tar, image and registry"
         )
-    unknown = sorted(set(values) - _KEYS[kind])
-    if unknown:
-        raise UsageError(
-            f'unknown key "{unknown[0]}" for output type {kind}', hint=f"the keys are {', '.join(sorted(_KEYS[kind]))}"
-        )
-    return Output(cast("OutputType", kind), values.pop("dest", ""), values)
+    from pyoci.api.output_options import check_attributes
+
+    output = Output(cast("OutputType", kind), values.pop("dest", ""), values)
+    check_attributes(output)
+    return output
+
+
+def pushed(outputs: list[Output]) -> list[Output]:
+    """The outputs with `--push`: it pushes what `type=image` makes, as that says; else the image as it is."""
+    if not any(output.type == "image" for output in outputs):
+        return [*outputs, Output("registry")]
+    return [
+        replace(output, attributes={**output.attributes, "push": "true"}) if output.type == "image" else output
+        for output in outputs
+    ]
 
 
 def write_result(path: str, text: str) -> None:

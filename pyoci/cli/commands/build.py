@@ -6,10 +6,10 @@ import argparse
 import json
 import sys
 
-from pyoci.build.request import BuildRequest, Output, SecretSource, SshSource
+from pyoci.build.request import BuildRequest, SecretSource, SshSource
 from pyoci.cli.arguments import add_connection, add_progress, key_value, key_values, values_or_environment, working
 from pyoci.cli.docker_flags import add_docker_flags, left_out
-from pyoci.cli.outputs import parse_output, write_result
+from pyoci.cli.outputs import parse_output, pushed, write_result
 from pyoci.cli.quantities import parse_host, parse_size, parse_ulimit
 from pyoci.errors import UsageError
 
@@ -55,7 +55,7 @@ def _add_result(parser: argparse.ArgumentParser) -> None:
     add("--iidfile", metavar="FILE", help="write the image ID to a file")
     add("--metadata-file", metavar="FILE", help="write digests and names to a JSON file")
     _repeated(parser, "--label", "KEY=VALUE", "metadata of the image")
-    _repeated(parser, "--annotation", "KEY=VALUE", "annotation of the manifest")
+    _repeated(parser, "--annotation", "[TYPE:]KEY=VALUE", "annotation of the manifest, or of index: and others")
 
 
 def _add_steps(parser: argparse.ArgumentParser) -> None:
@@ -154,7 +154,7 @@ def _called(
 def _request(arguments: argparse.Namespace) -> BuildRequest:
     outputs = [parse_output(text) for text in arguments.output]
     if arguments.push:
-        outputs.append(Output("registry"))
+        outputs = pushed(outputs)
     needs_stdin = "-" in (arguments.context, arguments.file)
     return BuildRequest(
         context=arguments.context,

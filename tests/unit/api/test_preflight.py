@@ -251,7 +251,7 @@ def test_a_secret_in_the_config_or_the_history_ends_the_build(world: World, line
 
 
 def test_a_secret_in_an_annotation_ends_the_build(world: World) -> None:
-    with pytest.raises(PreflightError, match="in the manifest of the image"):
+    with pytest.raises(PreflightError, match="in the annotations of the image"):
         world.build("FROM scratch\nCOPY program /app\n", annotations={"note": f"by {TOKEN}"}, **secret(world))
 
 

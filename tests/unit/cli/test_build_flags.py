@@ -170,7 +170,7 @@ def test_a_platform_and_several(capsys: pytest.CaptureFixture[str]) -> None:
         (("--add-host=name",), 'error: invalid host "name"'),
         (("--ssh==x",), 'error: invalid value "=x" for --ssh'),
         (("--secret=src=x",), "error: --secret needs an id"),
-        (("--output=type=image,dest=x,compression=br",), 'error: unknown key "compression" for output type image'),
+        (("--output=type=image,dest=x,flavour=br",), 'error: unknown key "flavour" for output type image'),
         (("--network=bridge",), "error: argument --network: invalid choice: 'bridge' (choose from"),
         (("--push",), "error: tag is needed when pushing to registry"),
         (("--allow=device",), 'error: invalid entitlement "device" for --allow'),
