@@ -18,12 +18,16 @@ if TYPE_CHECKING:
     from pyoci.api.build import BuildResult, build
     from pyoci.api.check import CheckedImage, check
     from pyoci.api.copying import copy
+    from pyoci.api.diff import ImageDiff, diff
+    from pyoci.api.files import ListedFile, list_files, read_file
+    from pyoci.api.history import ImageHistory, history
     from pyoci.api.images import ImageSummary, images, inspect, remove, tag
     from pyoci.api.indexes import PlatformChange, annotate_index, create_index, read_manifest
     from pyoci.api.logins import login, logout
     from pyoci.api.options import Options
     from pyoci.api.repositories import delete, list_tags
     from pyoci.api.run import run
+    from pyoci.api.size import SizeReport, size
     from pyoci.api.transfer import load, pull, push, save
     from pyoci.environment import Environment, current_environment
 
@@ -38,9 +42,13 @@ __all__ = [
     "BuildResult",
     "CheckedImage",
     "Environment",
+    "ImageDiff",
+    "ImageHistory",
     "ImageSummary",
+    "ListedFile",
     "Options",
     "PlatformChange",
+    "SizeReport",
     "__version__",
     "annotate_index",
     "build",
@@ -49,18 +57,23 @@ __all__ = [
     "create_index",
     "current_environment",
     "delete",
+    "diff",
+    "history",
     "images",
     "inspect",
+    "list_files",
     "list_tags",
     "load",
     "login",
     "logout",
     "pull",
     "push",
+    "read_file",
     "read_manifest",
     "remove",
     "run",
     "save",
+    "size",
     "tag",
 ]
 

@@ -14,38 +14,51 @@ if TYPE_CHECKING:
     from pyoci.api.build import BuildResult, build
     from pyoci.api.check import CheckedImage, check
     from pyoci.api.copying import copy
+    from pyoci.api.diff import ImageDiff, diff
+    from pyoci.api.files import ListedFile, list_files, read_file
+    from pyoci.api.history import ImageHistory, history
     from pyoci.api.images import ImageSummary, images, inspect, remove, tag
     from pyoci.api.indexes import PlatformChange, annotate_index, create_index, read_manifest
     from pyoci.api.logins import login, logout
     from pyoci.api.options import Options
     from pyoci.api.repositories import delete, list_tags
     from pyoci.api.run import run
+    from pyoci.api.size import SizeReport, size
     from pyoci.api.transfer import load, pull, push, save
 
 __all__ = [
     "BuildResult",
     "CheckedImage",
+    "ImageDiff",
+    "ImageHistory",
     "ImageSummary",
+    "ListedFile",
     "Options",
     "PlatformChange",
+    "SizeReport",
     "annotate_index",
     "build",
     "check",
     "copy",
     "create_index",
     "delete",
+    "diff",
+    "history",
     "images",
     "inspect",
+    "list_files",
     "list_tags",
     "load",
     "login",
     "logout",
     "pull",
     "push",
+    "read_file",
     "read_manifest",
     "remove",
     "run",
     "save",
+    "size",
     "tag",
 ]
 
@@ -57,6 +70,15 @@ _HOME = {
     "ImageSummary": "images",
     "images": "images",
     "inspect": "images",
+    "ImageDiff": "diff",
+    "diff": "diff",
+    "ImageHistory": "history",
+    "history": "history",
+    "ListedFile": "files",
+    "list_files": "files",
+    "read_file": "files",
+    "SizeReport": "size",
+    "size": "size",
     "remove": "images",
     "tag": "images",
     "run": "run",

@@ -26,6 +26,7 @@ VERBS = {
     "check": "Tell whether an image can run, without running it",
     "copy": "Copy an image between registries, layouts, archives and the store",
     "delete": "Delete a tag or manifest of a registry",
+    "diff": "Show what differs between two images",
     "doctor": "Say what this machine allows, and what to change",
     "history": "Show how an image came to be",
     "images": "List the images of the store",

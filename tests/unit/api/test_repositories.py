@@ -40,8 +40,8 @@ def test_tags_as_they_are_typed(
     assert main(["ls", f"{registry.host}/team/app"]) == 0
     assert capsys.readouterr().out.split() == ["1", "2", "3", "4", "latest"]
     assert main(["ls", f"{registry.host}/team/none"]) == 1
-    assert main(["ls", f"{registry.host}/team/app:1"]) == 2
-    assert capsys.readouterr().err.endswith(f"hint: write {registry.host}/team/app for its tags\n")
+    assert main(["ls", "-l", f"{registry.host}/team/app"]) == 2
+    assert capsys.readouterr().err.endswith(f"hint: write {registry.host}/team/app:TAG, or a path behind it\n")
 
 
 @pytest.mark.parametrize("name", ["app", "app:1@sha256:" + "ab" * 32])
