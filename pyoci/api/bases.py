@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from pyoci.api.contexts import git_context, is_url
 from pyoci.api.services import Services
+from pyoci.build import host
 from pyoci.build.plan import Base
 from pyoci.errors import UsageError
 from pyoci.image import Descriptor
@@ -20,7 +21,7 @@ _LAYOUT = "oci-layout://"
 _ARCHIVES = ("docker-archive:", "oci-archive:")
 _KINDS = (
     "a context is a directory, a tar, an http or git URL, docker-image://NAME, oci-layout://PATH:TAG, "
-    "docker-archive:FILE or oci-archive:FILE"
+    "docker-archive:FILE, oci-archive:FILE or host:"
 )
 
 
@@ -40,6 +41,12 @@ class NamedBases:
     def _check(self, name: str, value: str) -> None:
         if value.startswith((_IMAGE, _LAYOUT, *_ARCHIVES)):
             return
+        if value.startswith(host.PREFIX):
+            try:
+                host.survey(host.parse_host(value))
+            except UsageError as error:
+                raise UsageError(f'build context "{name}": {error.message}', hint=error.hint) from error
+            return
         path = self._services.environment.path(value)
         try:
             is_remote = not path.is_dir() and (is_url(value) or git_context(value) is not None)
@@ -58,6 +65,9 @@ class NamedBases:
             return None
         if key in self.contexts:
             return Base(title=f"context {name}", context=key)
+        if value.startswith(host.PREFIX):
+            directories = host.parse_host(value)
+            return Base(value, host=directories, environment=host.toolchain_environment(directories))
         if value.startswith(_IMAGE):
             return self.image(value.removeprefix(_IMAGE), platform)
         title, root = self._titled_root(key, value)
@@ -71,7 +81,7 @@ class NamedBases:
         """
         key = _key(name)
         value = self._values.get(key)
-        if value is None or key in self.contexts:
+        if value is None or key in self.contexts or value.startswith(host.PREFIX):
             return None
         if value.startswith(_IMAGE):
             return self._services.resolver.root(parse_reference(value.removeprefix(_IMAGE)))

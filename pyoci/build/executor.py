@@ -17,6 +17,7 @@ from pyoci.build.fetcher import Fetcher
 from pyoci.build.files import FileView
 from pyoci.build.filesystem import SCRATCH, Filesystem, Result, SourceFiles
 from pyoci.build.graph import Graph, Vertex, VertexID
+from pyoci.build.host import refuse_shown, survey, toolchain_identity
 from pyoci.build.layers import write_changes
 from pyoci.build.operations.add import place_archive
 from pyoci.build.operations.copy import Placement, place_inline, place_selection
@@ -32,6 +33,7 @@ from pyoci.build.steps import (
     CopySource,
     CopyStep,
     GitStep,
+    HostStep,
     HttpStep,
     ImageStep,
     RunStep,
@@ -42,6 +44,7 @@ from pyoci.dockerfile.chmod import parse_mode
 from pyoci.dockerfile.comments import trailing_comment_error
 from pyoci.errors import BuildError, PyociError, located, raise_collected
 from pyoci.image.image import Layer
+from pyoci.layer.entry import Upsert
 from pyoci.layer.tree import Tree
 from pyoci.progress import Reporter
 
@@ -68,6 +71,8 @@ class StepExecutor:
                 for layer in step.layers:
                     filesystem = filesystem.plus(layer)
                 return filesystem
+            case HostStep():
+                return self._host(step)
             case ContextStep():
                 return self.contexts[step.name]
             case HttpStep():
@@ -76,6 +81,12 @@ class StepExecutor:
                 return self.fetcher.git(step)
             case _:
                 raise AssertionError(f"{type(step).__name__} is no source")
+
+    def _host(self, step: HostStep) -> Filesystem:
+        machine = survey(step.directories, epoch=step.epoch)
+        changes = [Upsert(entry) for entry in machine.entries]
+        layer = write_changes(changes, machine.open, self.services.store, epoch=step.epoch)
+        return Filesystem((layer,), toolchain_identity(step.directories, machine), machine.mounts)
 
     def check_contexts(self, graph: Graph) -> None:
         """Selects what every COPY and ADD takes from contexts, so that a missing file is known before anything runs.
@@ -97,9 +108,9 @@ class StepExecutor:
             origin = graph.vertices[vertex.inputs[source.input]].step
             if isinstance(origin, ContextStep):
                 with located(vertex.location):
-                    self._select(vertex, number, self.contexts[origin.name].files)
+                    self._select(vertex, number, self.contexts[origin.name])
 
-    def _select(self, vertex: Vertex, number: int, files: FileView) -> list[Selection]:
+    def _select(self, vertex: Vertex, number: int, origin: Result) -> list[Selection]:
         step = vertex.step
         assert isinstance(step, CopyStep)
         key = (vertex.id, number)
@@ -107,8 +118,11 @@ class StepExecutor:
             known = self._selections.get(key)
         if known is None:
             location = vertex.word_locations[number] if number < len(vertex.word_locations) else None
+            files = self._files(origin)
             try:
                 with located(location):
+                    if isinstance(origin, Filesystem):
+                        refuse_shown(step.sources[number], files, origin.mounts)
                     known = select(step, step.sources[number], files)
             except BuildError:
                 if vertex.trailing_comment is not None:
@@ -130,7 +144,7 @@ class StepExecutor:
                 chosen: list[Selection] = []
                 for number, argument in enumerate(step.sources):
                     if argument.input == position:
-                        chosen.extend(self._select(vertex, number, files))
+                        chosen.extend(self._select(vertex, number, source))
                 return selection_digest(chosen, files, times=isinstance(source, SourceFiles) and source.keeps_times)
             case RunStep():
                 return self._mount_digest(step, position, source)
@@ -160,7 +174,7 @@ class StepExecutor:
                 return self._copy(vertex, step, parent, inputs)
             case WorkdirStep():
                 return self._layer(make_workdir(step, self.services.trees.of(parent), self._warn(vertex)), step.epoch)
-            case ImageStep() | ContextStep() | HttpStep() | GitStep():
+            case ImageStep() | HostStep() | ContextStep() | HttpStep() | GitStep():
                 raise AssertionError(f"{type(step).__name__} has no file system below it")
             case _:
                 assert_never(step)
@@ -185,7 +199,7 @@ class StepExecutor:
             origin = inputs[source.input]
             files = self._files(origin)
             placement = replace(placement, keep_times=isinstance(origin, SourceFiles) and origin.keeps_times)
-            for selection in self._select(vertex, number, files):
+            for selection in self._select(vertex, number, origin):
                 if source.unpack and place_archive(selection, files, step, to, placement, spool):
                     continue
                 place_selection(selection, files, step, to, placement)

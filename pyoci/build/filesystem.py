@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from pyoci.build.cache_key import structural_digest
 from pyoci.build.files import FileView
 from pyoci.image.image import Layer
+from pyoci.sandbox.protocols import BindMount
 from pyoci.snapshot.protocols import SnapshotID, Stacked
 
 __all__ = ["SCRATCH", "Filesystem", "Result", "SourceFiles"]
@@ -23,11 +24,13 @@ class Filesystem:
 
     stack: tuple[Stacked, ...]
     result_id: str
+    mounts: tuple[BindMount, ...] = ()
+    """What every RUN over it sees besides, and what is in no layer: the machine's directories below `host:`."""
 
     def plus(self, own: Layer | SnapshotID) -> Filesystem:
         """The same with one more element on top."""
         mark = own.diff_id if isinstance(own, Layer) else own
-        return Filesystem((*self.stack, own), structural_digest(["result", self.result_id, mark]))
+        return replace(self, stack=(*self.stack, own), result_id=structural_digest(["result", self.result_id, mark]))
 
 
 SCRATCH = Filesystem((), structural_digest(["scratch"]))

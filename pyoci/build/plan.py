@@ -28,6 +28,10 @@ class Base:
     image: Image | None = None
     context: str = ""
     """Name of the context, if it is files and no image."""
+    host: tuple[str, ...] = ()
+    """Directories of this machine, if it is the machine's own toolchain."""
+    environment: tuple[str, ...] = ()
+    """What a stage over the machine's toolchain begins with: `NAME=value`."""
 
 
 class Bases(Protocol):

@@ -16,7 +16,7 @@ from pyoci.build.cache import Cache, Own
 from pyoci.build.cache_key import content_key, identity_key
 from pyoci.build.filesystem import Filesystem, Result
 from pyoci.build.graph import Graph, Vertex, VertexID
-from pyoci.build.steps import ContextStep, GitStep, HttpStep, ImageStep
+from pyoci.build.steps import ContextStep, GitStep, HostStep, HttpStep, ImageStep
 from pyoci.digest import Digest
 from pyoci.errors import Cancelled, PyociError, located
 from pyoci.progress import Reporter
@@ -126,7 +126,7 @@ def _start(
 
 
 def _result(vertex: Vertex, inputs: tuple[Result, ...], executor: Executor, cache: Cache, reporter: Reporter) -> Result:
-    if isinstance(vertex.step, ImageStep | ContextStep | HttpStep | GitStep):
+    if isinstance(vertex.step, ImageStep | HostStep | ContextStep | HttpStep | GitStep):
         return executor.source(vertex)
     parent = inputs[0]
     assert isinstance(parent, Filesystem)

@@ -59,12 +59,21 @@ class PlannedStage:
     locations: dict[str, Location] = field(default_factory=dict)
     replaced: bool = False
     """A named context stands in for the whole stage: its instructions do not count."""
+    on_host: bool = False
+    """It stands on this machine's own toolchain, of which no image may be made."""
 
     @classmethod
     def scratch(cls, start: VertexID, platform: Platform) -> PlannedStage:
         """The beginning over an empty file system."""
         config = ContainerConfig(env=(f"PATH={DEFAULT_PATH}",), working_dir="/")
         return cls(start, config, platform, StageVariables({"PATH": DEFAULT_PATH}))
+
+    @classmethod
+    def host(cls, start: VertexID, environment: tuple[str, ...], platform: Platform) -> PlannedStage:
+        """The beginning over this machine's toolchain."""
+        config = ContainerConfig(env=environment, working_dir="/")
+        variables = StageVariables(dict(entry.partition("=")[::2] for entry in environment))
+        return cls(start, config, platform, variables, on_host=True)
 
     @classmethod
     def image(cls, start: VertexID, image: Image, platform: Platform) -> PlannedStage:
@@ -143,6 +152,7 @@ class StagePlanner:
             history=tuple(self._history),
             author=self._author,
             locations=self._locations,
+            on_host=begin.on_host,
         )
 
     # titles

@@ -9,7 +9,7 @@ from pyoci.build.graph import Graph, Vertex, VertexID, vertex
 from pyoci.build.plan import Base, Bases, Plan, PlannedRun, PlanOptions
 from pyoci.build.scopes import BuildArguments, global_arguments, platform_arguments
 from pyoci.build.stage_plan import PlannedStage, StagePlanner
-from pyoci.build.steps import ContextStep, CopySource, CopyStep, ImageStep
+from pyoci.build.steps import ContextStep, CopySource, CopyStep, HostStep, ImageStep
 from pyoci.dockerfile.expand import expand
 from pyoci.dockerfile.instructions import Dockerfile, Stage
 from pyoci.errors import DockerfileError, PyociError, UsageError, located
@@ -31,6 +31,13 @@ def make_plan(dockerfile: Dockerfile, options: PlanOptions, bases: Bases) -> Pla
     """
     stages = Stages(dockerfile, options, bases)
     stage = stages.plan(stages.target_index)
+    if stage.on_host:
+        name = dockerfile.stages[stages.target_index].written_name or stages.target_index
+        raise DockerfileError(
+            "the image would be made of this machine: its last stage starts from host:",
+            hint=f"end with a stage that starts FROM scratch or an image, and COPY --from={name} what was built",
+            location=stage.locations.get("from") or dockerfile.stages[stages.target_index].location,
+        )
     unused = stages.arguments.unused()
     return Plan(
         graph=Graph(stages.vertices).needed_for([stage.vertex]),
@@ -177,6 +184,16 @@ class Stages:
             title = StagePlanner.from_title(self, stage, platform, base.title)
             added = vertex(ImageStep(base.image.layers), title=title, location=location)
             return PlannedStage.image(self.add(added), base.image, platform)
+        if base.host:
+            if platform != self.options.build_platform:
+                raise DockerfileError(
+                    f"host: runs programs for {self.options.build_platform}, and this stage is for {platform}",
+                    hint="cross-compile in a stage FROM --platform=$BUILDPLATFORM",
+                    location=location,
+                )
+            title = StagePlanner.from_title(self, stage, platform, base.title)
+            added = vertex(HostStep(base.host, self.options.epoch), title=title, location=location)
+            return PlannedStage.host(self.add(added), base.environment, platform)
         return PlannedStage.scratch(self.files_as_filesystem(base.context, ".", location), platform)
 
     def files_as_filesystem(self, context: str, path: str, location: Location) -> VertexID:
@@ -217,6 +234,12 @@ class Stages:
             return Source(self.add(vertex(ImageStep(()))))
         with located(location):
             base = self.resolve(name, platform)
+        if base.host:
+            raise DockerfileError(
+                f'"{name}" is this machine, whose files are in no image',
+                hint=f"start a stage FROM {name}, and copy from that stage what its RUN made",
+                location=location,
+            )
         if base.image is None:
             return Source(self.add(vertex(ContextStep(base.context), location=location)), base.context)
         return Source(self.add(vertex(ImageStep(base.image.layers), title=f"FROM {base.title}", location=location)))

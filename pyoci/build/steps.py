@@ -19,6 +19,7 @@ __all__ = [
     "CopySource",
     "CopyStep",
     "GitStep",
+    "HostStep",
     "HttpStep",
     "ImageStep",
     "InlineFile",
@@ -46,6 +47,15 @@ class ContextStep:
 
     name: str
     """`.` for the build context, else the name given to `--build-context`."""
+
+
+@dataclass(frozen=True, slots=True)
+class HostStep:
+    """The building machine's own toolchain. No inputs; its state tells itself apart (`host.py`)."""
+
+    directories: tuple[str, ...]
+    """What is shown besides settings: absolute paths."""
+    epoch: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,5 +224,5 @@ class RunStep:
     hostname: str = "buildkitsandbox"
 
 
-SourceStep: TypeAlias = ImageStep | ContextStep | HttpStep | GitStep
+SourceStep: TypeAlias = ImageStep | HostStep | ContextStep | HttpStep | GitStep
 Step: TypeAlias = SourceStep | CopyStep | WorkdirStep | RunStep

@@ -65,9 +65,11 @@ def main(request: RunRequest, link: Channel, stdio: list[int]) -> NoReturn:
 
 def _run(request: RunRequest, link: Channel, stdio: list[int]) -> int:
     _separate(request, link)
-    sockets, made = _build_root(request)
+    sockets, made, notes = _build_root(request)
     if made:
         link.send(("made", made))
+    for note in sorted(set(notes)):
+        link.send(("note", note))
     if sockets:
         link.send(("sockets",), sockets)
         for descriptor in sockets:
@@ -122,8 +124,8 @@ def _raise_loopback() -> None:
     control.close()
 
 
-def _build_root(request: RunRequest) -> tuple[list[int], list[object]]:
-    """Builds the root and enters it: the listening sockets, and what was made in the root for the mounts."""
+def _build_root(request: RunRequest) -> tuple[list[int], list[object], list[str]]:
+    """Builds the root and enters it: the listening sockets, what was made in the root for the mounts, and notes."""
     user = request["mode"] != "root"
     wanted = sorted(request["mounts"], key=lambda mount: mounts.depth(mount["target"]))
     mounts.check(wanted)
@@ -148,7 +150,7 @@ def _build_root(request: RunRequest) -> tuple[list[int], list[object]]:
     with Attempt("cannot enter the root file system"):
         mounting.pivot(stage.path)
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    return sockets, list(stage.made)
+    return sockets, list(stage.made), stage.notes
 
 
 def _open_terminal(request: RunRequest, link: Channel) -> list[int]:

@@ -74,6 +74,7 @@ class BindMessage(TypedDict):
     source_path: str
     access: str
     owner: tuple[int, int, int] | None
+    public: bool
 
 
 class TmpfsMessage(TypedDict):

@@ -47,6 +47,7 @@ MS_PRIVATE = 1 << 18
 MS_SLAVE = 1 << 19
 _MNT_DETACH = 2
 
+_MOUNT_ATTR_IDMAP = 0x10_0000
 _AT_FDCWD = -100
 _AT_EMPTY_PATH = 0x1000
 _AT_RECURSIVE = 0x8000
@@ -111,27 +112,43 @@ def pivot(root: str) -> None:
     os.chdir("/")
 
 
-def set_attributes(descriptor: int, attributes: int, *, recursive: bool) -> None:
-    """Adds attributes (MOUNT_ATTR_RDONLY 1, NOSUID 2, NODEV 4, NOEXEC 8) to the mount that a descriptor is open in."""
-    values = (ctypes.c_uint64 * 4)(attributes, 0, 0, 0)
+def set_attributes(descriptor: int, attributes: int, *, recursive: bool, namespace: int = 0) -> None:
+    """Adds attributes (MOUNT_ATTR_RDONLY 1, NOSUID 2, NODEV 4, NOEXEC 8, IDMAP 0x100000) to the mount that a descriptor
+    is open in. `namespace` is a descriptor of the user namespace by which IDMAP maps.
+    """
+    values = (ctypes.c_uint64 * 4)(attributes, 0, 0, namespace)
     flags = _AT_EMPTY_PATH | (_AT_RECURSIVE if recursive else 0)
     kernel.syscall("mount_setattr", descriptor, b"", flags, ctypes.byref(values), 32)
 
 
-def bind(source: int, target: int, target_path: str, *, read_only: bool, attributes: int = 0) -> None:
+def bind(source: int, target: int, target_path: str, *, read_only: bool, attributes: int = 0, owners: int = -1) -> bool:
     """Shows the tree that `source` is open at (with what is mounted in it) at the place that `target` is open at.
 
-    `target_path` is a path to the same place without symlinks, for kernels that need one.
+    `target_path` is a path to the same place without symlinks, for kernels that need one. `owners` is a user namespace
+    by which the owners of files are mapped; returns whether that could be done, if it was asked for.
     """
     attributes |= MS_RDONLY if read_only else 0
     tree = clone(source, attributes)
     if tree is None:
         _bind_by_path(source, target_path, attributes)
-        return
+        return owners < 0
     try:
+        mapped = owners < 0 or _map_owners(tree, owners)
         attach(tree, target)
+        return mapped
     finally:
         os.close(tree)
+
+
+def _map_owners(tree: int, namespace: int) -> bool:
+    """Linux 5.12 and later, and as each file system allows."""
+    try:
+        set_attributes(tree, _MOUNT_ATTR_IDMAP, recursive=True, namespace=namespace)
+    except OSError as error:
+        if error.errno not in (_EINVAL, _EPERM):
+            raise
+        return False
+    return True
 
 
 def clone(source: int, attributes: int = 0) -> int | None:

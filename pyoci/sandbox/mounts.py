@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pyoci.sandbox.rootfs import Stage
 
 _FORBIDDEN = ("/proc", "/sys")
+_NOT_MAPPED = "the file system of this machine's own directories lets steps read what only root may read of them"
 
 
 def depth(target: str) -> int:
@@ -113,7 +114,12 @@ def _mount_bind(stage: Stage, mount: BindMessage, source: int) -> None:
         source = _throwaway_copy(stage, source, directory=kind == stat.S_IFDIR)
     target, path = stage.place(mount["target"], directory=kind == stat.S_IFDIR)
     with Attempt(f'cannot mount "{mount["target"]}"'):
-        mounting.bind(source, target, path, read_only=access == "read-only", attributes=stage.attributes)
+        owners = stage.nobody() if mount["public"] else -1
+        attributes = stage.attributes | (MS_NOSUID if mount["public"] else 0)
+        if not mounting.bind(
+            source, target, path, read_only=access == "read-only", attributes=attributes, owners=owners
+        ):
+            stage.notes.append(_NOT_MAPPED)
     os.close(source)
     os.close(target)
 

@@ -9,14 +9,18 @@ import os
 
 from pyoci.sandbox import kernel, mounting
 from pyoci.sandbox.failure import Attempt, Failure, reason_of
+from pyoci.sandbox.wire import Closed, socketpair
 
-__all__ = ["become_single", "enter", "map_single", "mount_scratch"]
+__all__ = ["become_single", "enter", "map_single", "mount_scratch", "namespace_of_nobody"]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pyoci.sandbox.messages import IDRange, PrivilegeMessage
+
+
+_NO_FILE_HAS = 0xFFFF_FFFD
 
 
 def enter(privilege: PrivilegeMessage) -> None:
@@ -53,6 +57,32 @@ def map_single(process: str, uid: int, gid: int, outer_uid: int, outer_gid: int)
         _write(f"/proc/{process}/setgroups", "deny")
         _write(f"/proc/{process}/uid_map", f"{uid} {outer_uid} 1")
         _write(f"/proc/{process}/gid_map", f"{gid} {outer_gid} 1")
+
+
+def namespace_of_nobody() -> int:
+    """A descriptor of a user namespace that no file's owner is in: files mapped by it belong to nobody. For root.
+
+    Raises:
+        Failure: the kernel refused.
+    """
+    ours, theirs = socketpair()
+    process = os.fork()
+    if process == 0:
+        try:
+            os.setresgid(0, 0, 0)
+            become_single(_NO_FILE_HAS, _NO_FILE_HAS, 0, 0)  # the kernel wants one line in a map
+            theirs.send((), [os.open("/proc/self/ns/user", os.O_RDONLY | os.O_CLOEXEC)])
+        finally:
+            os._exit(0)
+    theirs.close()
+    try:
+        (descriptor,) = ours.receive()[1]
+    except Closed:
+        raise Failure("cannot make a user namespace for files that belong to nobody") from None
+    finally:
+        ours.close()
+        os.waitpid(process, 0)
+    return descriptor
 
 
 def mount_scratch(mountpoint: str) -> None:

@@ -120,6 +120,10 @@ class BindMount:
     """`discard` lets the process write but throws the writes away (`RUN --mount=type=bind,rw`)."""
     owner: tuple[int, int, int] | None = None
     """uid, gid and mode that an empty source directory is given before it is shown (cache mounts)."""
+    public: bool = False
+    """Whoever runs, root too, may do with its files what everybody may: they have no owner inside, and setuid bits do
+    not count. For directories of the host, read-only. Where the kernel cannot, the user is told once.
+    """
 
 
 @dataclass(frozen=True, slots=True)

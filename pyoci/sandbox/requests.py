@@ -92,6 +92,7 @@ def mount_message(mount: Mount, *, fuse: str) -> MountMessage:
                 "source_path": mount.source_path,
                 "access": mount.access,
                 "owner": mount.owner,
+                "public": mount.public,
             }
         case TmpfsMount():
             return {"kind": "tmpfs", "target": mount.target, "size_bytes": mount.size_bytes, "mode": mount.mode}

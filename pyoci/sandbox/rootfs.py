@@ -14,7 +14,7 @@ import fcntl
 import os
 import stat
 
-from pyoci.sandbox import mounting
+from pyoci.sandbox import mounting, namespaces
 from pyoci.sandbox.failure import Attempt, Failure, reason_of
 from pyoci.sandbox.resolve import open_inside, walk
 
@@ -60,8 +60,11 @@ class Stage:
         self.attributes = attributes
         """Of every mount that shows files which the process may have made: MOUNT_ATTR_NODEV, or 0."""
         self.made: list[Made] = []
+        self.notes: list[str] = []
+        """What the user should be told."""
         self._root = root
         self._count = 0
+        self._nobody = -1
         self.base = root["path"] or root["upper"]
         """Path of the memory."""
         self.path = self.base + "/root"
@@ -88,6 +91,14 @@ class Stage:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise Failure(f'"{self.base}" is in use by another process of a sandbox') from None
+
+    def nobody(self) -> int:
+        """A namespace for mounts whose files belong to nobody; -1 in a user namespace, where the owners of the host's
+        files are unknown by themselves.
+        """
+        if self._nobody < 0 and not self.user:
+            self._nobody = namespaces.namespace_of_nobody()
+        return self._nobody
 
     def fresh_directory(self) -> str:
         """An empty directory in memory, outside the root."""

@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from pyoci.build.agents import Agents
 from pyoci.build.filesystem import Filesystem, Result
 from pyoci.build.operations.mounts import prepared_mounts
-from pyoci.build.operations.users import run_account
+from pyoci.build.operations.users import Account, run_account
 from pyoci.build.secrets import Secrets
 from pyoci.build.steps import RunStep
 from pyoci.build.trees import Trees
-from pyoci.errors import CommandFailed
+from pyoci.errors import CommandFailed, SandboxError
 from pyoci.sandbox.protocols import NO_LIMITS, Captured, Limits, Process, Sandbox
 from pyoci.snapshot.protocols import Snapshotter
 from pyoci.snapshot.protocols import Stacked as Own
@@ -80,6 +80,11 @@ def run_command(step: RunStep, inputs: Sequence[Result], services: RunServices, 
         output(data)
 
     sandbox = services.sandbox()
+    if parent.mounts and sandbox.mode == "chroot":
+        raise SandboxError(
+            "a stage that starts from host: cannot run here: it needs mounts, which chroot mode cannot make",
+            hint="start it from an image, or see `pyoci doctor` for a better mode",
+        )
     with (
         prepared_mounts(
             step,
@@ -92,23 +97,10 @@ def run_command(step: RunStep, inputs: Sequence[Result], services: RunServices, 
         ) as prepared,
         services.snapshotter.checkout(parent.stack) as rootfs,
     ):
-        env = (*services.proxy_env, *step.env, *prepared.env)
-        if not any(entry.startswith("HOME=") for entry in env):
-            env = (*env, f"HOME={account.home}")
-        process = Process(
-            args=step.args,
-            env=env,
-            cwd=step.cwd,
-            uid=account.uid,
-            gid=account.gid,
-            groups=account.groups,
-            hostname=step.hostname,
-            insecure=step.insecure,
-        )
         status = sandbox.run(
-            process,
+            _process(step, account, (*services.proxy_env, *step.env, *prepared.env)),
             rootfs.root,
-            prepared.mounts,
+            (*parent.mounts, *prepared.mounts),
             network=step.network,
             stdio=Captured(both),
             cancelled=services.cancelled,
@@ -123,6 +115,21 @@ def run_command(step: RunStep, inputs: Sequence[Result], services: RunServices, 
                 hint=_HINTS.get(status),
             )
         return rootfs.keep()
+
+
+def _process(step: RunStep, account: Account, env: tuple[str, ...]) -> Process:
+    if not any(entry.startswith("HOME=") for entry in env):
+        env = (*env, f"HOME={account.home}")
+    return Process(
+        args=step.args,
+        env=env,
+        cwd=step.cwd,
+        uid=account.uid,
+        gid=account.gid,
+        groups=account.groups,
+        hostname=step.hostname,
+        insecure=step.insecure,
+    )
 
 
 _HINTS = {
