@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from pyoci.bake.entries import ENTRIES
-from pyoci.bake.values import Value, ValueProblem, as_bool, as_number, as_text, kind
+from pyoci.bake.entries import ENTRIES, policy_entry, resource_value
+from pyoci.bake.values import Value, ValueProblem, as_bool, as_text, kind
 
 __all__ = ["ATTRIBUTES", "decode_attribute", "texts"]
 
@@ -15,7 +15,7 @@ _MAPPINGS = ("args", "labels", "contexts", "extra-hosts")
 _BOOLS = ("pull", "no-cache")
 _ENTRIES = ("attest", "cache-from", "cache-to", "output", "secret", "ssh")
 
-ATTRIBUTES = frozenset({*_TEXTS, *_LISTS, *_MAPPINGS, *_BOOLS, *_ENTRIES})
+ATTRIBUTES = frozenset({*_TEXTS, *_LISTS, *_MAPPINGS, *_BOOLS, *_ENTRIES, "policy", "resources"})
 """What a target may say, besides `name` and `matrix`."""
 
 
@@ -34,7 +34,11 @@ def decode_attribute(name: str, value: Value) -> Any:
     if name in _MAPPINGS:
         return _mapping(value)
     if name in _BOOLS:
-        return _bool(value)
+        return as_bool(value)
+    if name == "resources":
+        return _resources(value)
+    if name == "policy":
+        return tuple(policy_entry(_entry(one)) for one in _items(value) if one != "")
     decode = ENTRIES[name.replace("-", "_")]
     return tuple(decode(_entry(one)) for one in _items(value) if one != "")
 
@@ -60,10 +64,10 @@ def _mapping(value: Value) -> dict[str, str | None]:
     return {key: None if one is None else as_text(one) for key, one in value.items()}
 
 
-def _bool(value: Value) -> bool:
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return as_number(value) != 0
-    return value == "always" or as_bool(value)
+def _resources(value: Value) -> dict[str, str | int]:
+    if not isinstance(value, dict):
+        raise ValueProblem(f"an object is needed, not a {kind(value)}")
+    return {key: resource_value(key, as_text(one)) for key, one in value.items() if one is not None}
 
 
 def _entry(value: Value) -> str | dict[str, str]:

@@ -83,7 +83,7 @@ class _Reader:
             for target in found:
                 targets[target.name] = merged(targets[target.name], target) if target.name in targets else target
             label = block.labels[0]
-            if [target.name for target in found] != [label]:
+            if found and [target.name for target in found] != [label]:
                 members = tuple(dict.fromkeys(target.name for target in found))
                 groups[label] = Group(label, targets=members, location=block.location)
         return Definitions(groups, targets)
@@ -104,6 +104,8 @@ class _Reader:
             known = {block.labels[0] for block in self._blocks if block.type == type_ and block.labels}
             raise unknown(f"there is no {type_}", name, known, location, otherwise=f"no {type_} has that name")
         given = [one for block in found for one in block.body.attributes if one.name == attribute]
+        if not given and attribute in (*ATTRIBUTES, "targets"):
+            return None
         if not given:
             raise BakeError(f'{type_} "{name}" does not say "{attribute}"', location=location)
         self._under_way.append(mark)

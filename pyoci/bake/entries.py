@@ -1,13 +1,29 @@
-"""Entries that are written as `key=value,key=value`: outputs, caches, secrets, agents, attestations."""
+"""Entries that are written as `key=value,key=value`: outputs, caches, secrets, agents, attestations, policies."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
-from pyoci.bake.target import Entry
+from pyoci.bake.target import Entry, Policy
 from pyoci.bake.values import ValueProblem
 
-__all__ = ["ENTRIES", "attest_entry", "cache_entry", "output_entry", "secret_entry", "ssh_entry"]
+__all__ = [
+    "ENTRIES",
+    "attest_entry",
+    "cache_entry",
+    "output_entry",
+    "policy_entry",
+    "resource_value",
+    "secret_entry",
+    "ssh_entry",
+]
+
+_TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
+_FALSE = frozenset({"0", "f", "F", "FALSE", "false", "False"})
+_NUMBERS = ("cpu-shares", "cpu-period", "cpu-quota")
+_RESOURCES = ("memory", "memory-swap", *_NUMBERS, "cpuset-cpus", "cpuset-mems")
+_LOG_LEVELS = ("panic", "fatal", "error", "warning", "info", "debug", "trace")
 
 
 def _fields(text: str) -> list[str]:
@@ -103,7 +119,60 @@ def attest_entry(given: str | Mapping[str, str]) -> Entry:
     values = _pairs(given) if isinstance(given, str) else dict(given)
     if not values.get("type"):
         raise ValueProblem("type is required for an attestation (write type=provenance or type=sbom)")
-    return Entry(values)
+    if not _flag(values.pop("disabled", "false")):
+        return Entry(values)
+    return Entry({**values, "disabled": "true"})
+
+
+def _flag(text: str) -> bool:
+    if text in _TRUE:
+        return True
+    if text in _FALSE:
+        return False
+    raise ValueProblem(f'"{text}" is neither true nor false')
+
+
+def policy_entry(given: str | Mapping[str, str]) -> Policy:
+    """A policy: `filename=FILE,strict=true`.
+
+    Raises:
+        ValueProblem: it has other keys or values.
+    """
+    pairs = [field.partition("=")[::2] for field in _fields(given)] if isinstance(given, str) else [*given.items()]
+    found = Policy()
+    for name, value in pairs:
+        match name.strip().lower():
+            case "filename" if value:
+                found = replace(found, files=(*found.files, value))
+            case "reset":
+                found = replace(found, reset=_flag(value))
+            case "disabled":
+                found = replace(found, disabled=_flag(value))
+            case "strict":
+                found = replace(found, strict=_flag(value))
+            case "log-level" if value.lower() in (*_LOG_LEVELS, "warn"):
+                found = replace(found, log_level=value.lower() if value.lower() != "warn" else "warning")
+            case _:
+                raise ValueProblem(
+                    f'invalid "{name}={value}" in a policy (the keys are filename, reset, disabled, strict, log-level)'
+                )
+    return found
+
+
+def resource_value(name: str, value: str) -> str | int:
+    """A limit of RUN steps.
+
+    Raises:
+        ValueProblem: there is no such limit, or it is a number and the value is none.
+    """
+    if name not in _RESOURCES:
+        raise ValueProblem(f'unknown resource "{name}" (they are {", ".join(_RESOURCES)})')
+    if name not in _NUMBERS:
+        return value
+    try:
+        return int(value)
+    except ValueError:
+        raise ValueProblem(f'{name} is a whole number, not "{value}"') from None
 
 
 ENTRIES: Mapping[str, Callable[[str | Mapping[str, str]], Entry]] = {

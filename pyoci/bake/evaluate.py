@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from typing import assert_never
 
 from pyoci.bake import syntax
 from pyoci.bake.problems import meaning
 from pyoci.bake.syntax import Expression
-from pyoci.bake.values import Value, ValueProblem, as_bool, as_number, as_text, equal, kind, plain_number
+from pyoci.bake.types import as_type, check_type
+from pyoci.bake.values import Value, ValueProblem, as_bool, as_number, as_text, equal, kind, plain_number, unified
 from pyoci.errors import BakeError
 from pyoci.location import Location
 
@@ -74,8 +76,7 @@ def _value(expression: Expression, scope: Scope) -> Value:
         case syntax.Binary():
             return _binary(expression, scope)
         case syntax.Conditional():
-            chosen = as_bool(evaluate(expression.condition, scope))
-            return evaluate(expression.yes if chosen else expression.no, scope)
+            return _conditional(expression, scope)
         case syntax.ListOf():
             return [evaluate(item, scope) for item in expression.items]
         case syntax.ObjectOf():
@@ -88,6 +89,17 @@ def _value(expression: Expression, scope: Scope) -> Value:
             return _for_text(expression, scope)
         case _:
             assert_never(expression)
+
+
+def _conditional(expression: syntax.Conditional, scope: Scope) -> Value:
+    """One of two values, as the type that both have: a number beside a string is a string."""
+    chosen = as_bool(evaluate(expression.condition, scope))
+    value = evaluate(expression.yes if chosen else expression.no, scope)
+    try:
+        other = evaluate(expression.no if chosen else expression.yes, scope)
+    except BakeError:
+        return value  # what is not chosen need not have a value
+    return unified(value, other)
 
 
 def _template(template: syntax.Template, scope: Scope) -> Value:
@@ -142,6 +154,11 @@ def _splat(splat: syntax.Splat, scope: Scope) -> Value:
 def _call(call: syntax.Call, scope: Scope) -> Value:
     if call.function in ("try", "can"):
         return _attempt(call, scope)
+    if call.function == "convert":
+        if len(call.arguments) != 2:
+            raise ValueProblem(f"convert: 2 arguments wanted, {len(call.arguments)} given")
+        check_type(call.arguments[1])
+        return as_type(evaluate(call.arguments[0], scope), call.arguments[1])
     arguments = [evaluate(argument, scope) for argument in call.arguments]
     if call.expand_last and arguments:
         last = arguments.pop()
@@ -189,12 +206,10 @@ def arithmetic(operator: str, left: float, right: float) -> Value:
     """
     try:
         match operator:
-            case "+":
-                return plain_number(left + right)
-            case "-":
-                return plain_number(left - right)
-            case "*":
-                return plain_number(left * right)
+            case "+" | "-" | "*" if isinstance(left, int) and isinstance(right, int):
+                return left + right if operator == "+" else left - right if operator == "-" else left * right
+            case "+" | "-" | "*":
+                return _decimally(operator, left, right)
             case "/":
                 exact = isinstance(left, int) and isinstance(right, int) and left % right == 0
                 return plain_number(left // right if exact else left / right)
@@ -214,6 +229,13 @@ def arithmetic(operator: str, left: float, right: float) -> Value:
         raise ValueProblem("division by zero") from None
     except OverflowError:
         raise ValueProblem("the numbers are too large") from None
+
+
+def _decimally(operator: str, left: float, right: float) -> int | float:
+    """What the decimal digits give: 0.1 + 0.2 is 0.3."""
+    one, other = Decimal(repr(left)), Decimal(repr(right))
+    result = one + other if operator == "+" else one - other if operator == "-" else one * other
+    return plain_number(float(result))
 
 
 def _rounds(loop: syntax.ForLoop, scope: Scope) -> Iterator[Scope]:

@@ -8,29 +8,21 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from pyoci.bake.functions_of_addresses import ADDRESSES
 from pyoci.bake.functions_of_collections import COLLECTIONS
 from pyoci.bake.functions_of_numbers import NUMBERS
 from pyoci.bake.functions_of_text import TEXT
 from pyoci.bake.functions_of_time import time_functions
+from pyoci.bake.functions_of_versions import VERSIONS
 from pyoci.bake.values import Value, ValueProblem
 
 __all__ = ["ELSEWHERE", "Function", "standard_functions"]
 
 ELSEWHERE = {
-    "bcrypt": "its result differs each time",
-    "uuidv4": "its result differs each time",
-    "uuidv5": "compute the value outside and pass it as a variable",
-    "cidrhost": "compute the value outside and pass it as a variable",
-    "cidrnetmask": "compute the value outside and pass it as a variable",
-    "cidrsubnet": "compute the value outside and pass it as a variable",
-    "cidrsubnets": "compute the value outside and pass it as a variable",
-    "rsadecrypt": "pass the value as a secret",
-    "byteslen": "use strlen",
-    "bytesslice": "use substr",
-    "convert": "a variable's type converts its value",
-    "assertnotnull": "give the variable a validation block",
-    "setproduct": "use a matrix, or nested for expressions",
-    "setsymmetricdifference": "use setsubtract and setunion",
+    "bcrypt": "compute the value outside and pass it as a variable",
+    "rsadecrypt": "decrypt the value outside and pass it as a secret",
+    "byteslen": "it takes bytes, which no expression gives; use strlen",
+    "bytesslice": "it takes bytes, which no expression gives; use substr",
 }
 """Functions that docker has and pyoci has not, with what to do instead."""
 
@@ -55,7 +47,7 @@ class Function:
 
 def standard_functions(*, now: int, home: str) -> Mapping[str, Function]:
     """Every function by its name; `now` in seconds since 1970."""
-    tables = (TEXT, NUMBERS, COLLECTIONS, time_functions(now))
+    tables = (TEXT, NUMBERS, COLLECTIONS, ADDRESSES, VERSIONS, time_functions(now))
     found = {name: Function(*entry) for table in tables for name, entry in table.items()}
     found["homedir"] = Function(lambda: home, 0, 0)
     return found

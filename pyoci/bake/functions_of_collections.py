@@ -6,31 +6,20 @@ from collections.abc import Callable, Mapping
 
 from pyoci.bake.evaluate import element as element_of
 from pyoci.bake.functions_of_text import list_of, whole
-from pyoci.bake.values import Value, ValueProblem, as_number, as_text, equal, kind
+from pyoci.bake.values import Value, ValueProblem, as_number, as_set, as_text, distinct, equal, has, kind
 
 __all__ = ["COLLECTIONS"]
 
 _Entry = tuple[Callable[..., Value], int, "int | None"]
 
 _LONGEST_RANGE = 1024
+_LONGEST_PRODUCT = 10_000
 
 
 def _object(value: Value) -> dict[str, Value]:
     if not isinstance(value, dict):
         raise ValueProblem(f"an object is needed, not {'null' if value is None else f'a {kind(value)}'}")
     return value
-
-
-def _distinct(values: list[Value]) -> list[Value]:
-    found: list[Value] = []
-    for value in values:
-        if not _has(found, value):
-            found.append(value)
-    return found
-
-
-def _has(values: list[Value], wanted: Value) -> bool:
-    return any(equal(value, wanted) for value in values)
 
 
 def _flatten(value: Value) -> Value:
@@ -61,17 +50,12 @@ def _element(values: Value, index: Value) -> Value:
     return items[whole(index) % len(items)]
 
 
-def _lookup(values: Value, key: Value, *default: Value) -> Value:
-    found = _object(values)
-    if as_text(key) in found:
-        return found[as_text(key)]
-    if default:
-        return default[0]
-    return element_of(values, key)
+def _lookup(values: Value, key: Value, default: Value) -> Value:
+    return _object(values).get(as_text(key), default)
 
 
 def _length(value: Value) -> Value:
-    if isinstance(value, list | dict | str):
+    if isinstance(value, list | dict):
         return len(value)
     raise ValueProblem(f"a {kind(value)} has no length")
 
@@ -136,7 +120,25 @@ def _zipmap(keys: Value, values: Value) -> Value:
 
 
 def _intersection(first: Value, *others: Value) -> Value:
-    return _distinct([v for v in list_of(first) if all(_has(list_of(other), v) for other in others)])
+    return as_set([v for v in list_of(first) if all(has(list_of(other), v) for other in others)])
+
+
+def _only_in_one(*sets: Value) -> Value:
+    found: list[Value] = []
+    for one in sets:
+        items = list_of(one)
+        found = [v for v in found if not has(items, v)] + [v for v in items if not has(found, v)]
+    return as_set(found)
+
+
+def _product(*lists: Value) -> Value:
+    rows: list[list[Value]] = [[]]
+    for one in lists:
+        items = list_of(one)
+        if len(rows) * len(items) > _LONGEST_PRODUCT:
+            raise ValueProblem(f"a product has at most {_LONGEST_PRODUCT} elements")
+        rows = [[*row, item] for row in rows for item in items]
+    return [*rows]
 
 
 COLLECTIONS: Mapping[str, _Entry] = {
@@ -145,8 +147,8 @@ COLLECTIONS: Mapping[str, _Entry] = {
     "coalescelist": (_coalescelist, 1, None),
     "compact": (lambda v: [one for one in list_of(v) if one not in ("", None)], 1, 1),
     "concat": (lambda *v: [item for one in v for item in list_of(one)], 1, None),
-    "contains": (lambda v, wanted: _has(list_of(v), wanted), 2, 2),
-    "distinct": (lambda v: _distinct(list_of(v)), 1, 1),
+    "contains": (lambda v, wanted: has(list_of(v), wanted), 2, 2),
+    "distinct": (lambda v: distinct(list_of(v)), 1, 1),
     "element": (_element, 2, 2),
     "flatten": (_flatten, 1, 1),
     "hasindex": (_hasindex, 2, 2),
@@ -154,14 +156,16 @@ COLLECTIONS: Mapping[str, _Entry] = {
     "indexof": (_indexof, 2, 2),
     "keys": (lambda v: [*sorted(_object(v))], 1, 1),
     "length": (_length, 1, 1),
-    "lookup": (_lookup, 2, 3),
+    "lookup": (_lookup, 3, 3),
     "merge": (_merge, 1, None),
     "range": (_range, 1, 3),
     "reverselist": (lambda v: list_of(v)[::-1], 1, 1),
-    "sethaselement": (lambda v, wanted: _has(list_of(v), wanted), 2, 2),
+    "sethaselement": (lambda v, wanted: has(list_of(v), wanted), 2, 2),
     "setintersection": (_intersection, 1, None),
-    "setsubtract": (lambda a, b: [v for v in _distinct(list_of(a)) if not _has(list_of(b), v)], 2, 2),
-    "setunion": (lambda *v: _distinct([item for one in v for item in list_of(one)]), 1, None),
+    "setproduct": (_product, 2, None),
+    "setsubtract": (lambda a, b: as_set([v for v in list_of(a) if not has(list_of(b), v)]), 2, 2),
+    "setsymmetricdifference": (_only_in_one, 1, None),
+    "setunion": (lambda *v: as_set([item for one in v for item in list_of(one)]), 1, None),
     "slice": (_slice, 3, 3),
     "sort": (lambda v: [*sorted(as_text(one) for one in list_of(v))], 1, 1),
     "values": (lambda v: [_object(v)[key] for key in sorted(_object(v))], 1, 1),

@@ -9,7 +9,7 @@ import re
 import urllib.parse
 from collections.abc import Callable, Mapping
 
-from pyoci.bake.values import Value, ValueProblem, as_number, as_text, kind
+from pyoci.bake.values import Value, ValueProblem, as_number, as_text, json_text, kind
 
 __all__ = ["TEXT", "list_of", "whole"]
 
@@ -113,7 +113,7 @@ def _format(template: Value, *arguments: Value) -> Value:
             raise ValueProblem(f"there is no argument for {found[0]}")
         position = number + 1
         used.add(number)
-        text = _verb(letter, arguments[number], precision, "+" in flags)
+        text = _verb(letter, arguments[number], precision, flags)
         if "-" in flags:
             return text.ljust(int(width or 0))
         if "0" in flags and letter in "dfegxXob":
@@ -130,13 +130,16 @@ def _format(template: Value, *arguments: Value) -> Value:
     return result
 
 
-def _verb(letter: str, value: Value, precision: str | None, signed: bool) -> str:
+def _verb(letter: str, value: Value, precision: str | None, flags: str) -> str:
+    sign = "+" if "+" in flags else " " if " " in flags else ""
     match letter:
         case "s":
             text = as_text(value)
             return text if precision is None else text[: int(precision)]
         case "v":
-            return as_text(value) if isinstance(value, str | bool | int | float) else str(_jsonencode(value))
+            return (
+                as_text(value) if "#" not in flags and isinstance(value, str | bool | int | float) else json_text(value)
+            )
         case "q":
             return json.dumps(as_text(value), ensure_ascii=False)
         case "t":
@@ -147,9 +150,9 @@ def _verb(letter: str, value: Value, precision: str | None, signed: bool) -> str
             if letter in "xX" and isinstance(value, str):
                 text = value.encode().hex()
                 return text.upper() if letter == "X" else text
-            return format(whole(value), ("+" if signed else "") + letter)
+            return format(whole(value), sign + letter)
         case "f" | "e" | "g":
-            return format(float(as_number(value)), f"{'+' if signed else ''}.{precision or 6}{letter}")
+            return format(float(as_number(value)), f"{sign}.{precision or 6}{letter}")
         case _:
             raise ValueProblem(f"there is no verb %{letter}")
 
@@ -188,10 +191,6 @@ def _base64decode(text: Value) -> Value:
         return base64.b64decode(as_text(text), validate=True).decode()
     except ValueError:
         raise ValueProblem(f'"{as_text(text)}" is no base64 of a text') from None
-
-
-def _jsonencode(value: Value) -> Value:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, sort_keys=True)
 
 
 def _jsondecode(text: Value) -> Value:
@@ -238,7 +237,7 @@ TEXT: Mapping[str, _Entry] = {
     "indent": (_indent, 2, 2),
     "join": (_join, 2, None),
     "jsondecode": (_jsondecode, 1, 1),
-    "jsonencode": (_jsonencode, 1, 1),
+    "jsonencode": (json_text, 1, 1),
     "lower": (lambda t: as_text(t).lower(), 1, 1),
     "md5": _hash("md5"),
     "regex": (_regex, 2, 2),

@@ -125,7 +125,7 @@ def _as_object(moment: datetime) -> Value:
         "hour": moment.hour,
         "minute": moment.minute,
         "second": moment.second,
-        "unix": int(moment.timestamp()),
+        "rfc3339": _shown(moment),
         "iso_year": moment.isocalendar().year,
         "iso_week": moment.isocalendar().week,
     }
@@ -138,10 +138,18 @@ def _from_unix(seconds: Value) -> datetime:
         raise ValueProblem("the time is out of range") from None
 
 
+def _formattimestamp(pattern: Value, moment: Value) -> Value:
+    """As `formatdate`, of a time or of seconds since 1970; the pattern `X` gives those seconds."""
+    is_number = isinstance(moment, int | float) and not isinstance(moment, bool)
+    found = _from_unix(moment) if is_number else _parsed(moment)
+    return str(int(found.timestamp())) if pattern == "X" else _formatdate(pattern, _shown(found))
+
+
 def time_functions(now: int) -> Mapping[str, _Entry]:
     """The functions, with the present in seconds since 1970."""
     return {
         "formatdate": (_formatdate, 2, 2),
+        "formattimestamp": (_formattimestamp, 2, 2),
         "rfc3339parse": (lambda text: _as_object(_parsed(text)), 1, 1),
         "timeadd": (_timeadd, 2, 2),
         "timestamp": (lambda: _shown(datetime.fromtimestamp(now, UTC)), 0, 0),

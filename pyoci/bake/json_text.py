@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from pyoci.bake import syntax
-from pyoci.bake.hcl import parse_string
+from pyoci.bake.hcl import parse_expression, parse_string
 from pyoci.bake.problems import nested
 from pyoci.bake.syntax import Attribute, Block, Body, Expression
 from pyoci.bake.values import Value, ValueProblem, plain_number
@@ -21,6 +21,8 @@ from pyoci.location import Location, SourceFile
 __all__ = ["parse_json"]
 
 _SPACE = re.compile(r"[ \t\r\n]*")
+_COMMENT = "//"
+"""A property that HCL takes for a comment."""
 _SCALARS = json.JSONDecoder()
 _BLOCKS = frozenset({"target", "group", "variable", "function"})
 
@@ -118,6 +120,8 @@ class _Reader:
         blocks: list[Block] = []
         for key, value in _pairs(root):
             name = str(key.value)
+            if name == _COMMENT:
+                continue
             if name not in _BLOCKS:
                 attributes.append(self._attribute(key, value))
                 continue
@@ -140,7 +144,10 @@ class _Reader:
                 for one in [value] if value.is_object else listed:
                     inner = tuple(self._attribute(k, v) for k, v in _pairs(one))
                     blocks.append(Block("validation", (), Body(inner), key.location))
-            else:
+            elif (name, key.value) == ("variable", "type") and isinstance(value.value, str):
+                wanted = parse_expression(value.value, self._source, value.location)
+                attributes.append(Attribute("type", wanted, key.location))
+            elif key.value != _COMMENT:
                 attributes.append(self._attribute(key, value))
         return Block(name, (str(label.value),), Body(tuple(attributes), tuple(blocks)), label.location)
 

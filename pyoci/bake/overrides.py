@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pyoci.bake.entries import ENTRIES
+from pyoci.bake.entries import ENTRIES, policy_entry, resource_value, secret_entry
 from pyoci.bake.problems import name_matches, unknown
 from pyoci.bake.target import Entry, Target
 from pyoci.bake.values import ValueProblem
@@ -35,7 +35,9 @@ _ENTRIES = {
 }
 _MAPPINGS = {"args": "args", "contexts": "contexts", "labels": "labels", "extra-hosts": "extra_hosts"}
 _OUTPUTS = ("push", "load")
-_KEYS = (*_TEXTS, *_BOOLS, *_LISTS, *_ADDED, *_ENTRIES, *_MAPPINGS, *_OUTPUTS)
+_NAMED = (*_MAPPINGS, "resources", "secret")
+"""Keys of whose elements one is set, by its name."""
+_KEYS = (*_TEXTS, *_BOOLS, *_LISTS, *_ADDED, *_ENTRIES, *_NAMED, *_OUTPUTS, "policy")
 _TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
 _FALSE = frozenset({"0", "f", "F", "FALSE", "false", "False"})
 
@@ -75,8 +77,10 @@ def read_overrides(texts: Sequence[str], targets: Mapping[str, Target], variable
         if key not in _KEYS:
             problem = unknown("unknown key", key, _KEYS, None, otherwise=f"the keys are {', '.join(sorted(_KEYS))}")
             raise UsageError(f'{problem.message} in --set "{text}"', hint=problem.hint)
-        if key in _MAPPINGS and not name:
+        if key in _NAMED and not name:
             raise UsageError(f'invalid value "{text}" for --set', hint=f"write --set {pattern}.{key}.NAME=VALUE")
+        if append and key in ("resources", "secret"):
+            raise UsageError(f'invalid value "{text}" for --set', hint=f"{key} cannot be added to: leave + out")
         if not equals:
             if key != "args":
                 raise UsageError(f'invalid value "{text}" for --set', hint="write --set TARGET.KEY=VALUE")
@@ -86,7 +90,7 @@ def read_overrides(texts: Sequence[str], targets: Mapping[str, Target], variable
         for target in _targets(pattern, targets):
             of_target = found.setdefault(target, {})
             before = of_target.get(rest)
-            values = (*before.values, value) if before is not None and key not in _MAPPINGS else (value,)
+            values = (*before.values, value) if before is not None and key not in _NAMED else (value,)
             of_target[rest] = Change(key, name, values, append, text)
     return found
 
@@ -107,7 +111,7 @@ def overridden(target: Target, changes: Mapping[str, Change]) -> Target:
     Raises:
         UsageError: a value is not one of its key.
     """
-    for change in changes.values():
+    for change in sorted(changes.values(), key=lambda one: one.key == "secret"):
         try:
             target = replace(target, **_changed(target, change))
         except ValueProblem as problem:
@@ -124,6 +128,12 @@ def _changed(target: Target, change: Change) -> dict[str, Any]:
     if key in _MAPPINGS:
         field = _MAPPINGS[key]
         return {field: {**(getattr(target, field) or {}), change.name: last}}
+    if key == "resources":
+        return {"resources": {**(target.resources or {}), change.name: resource_value(change.name, last)}}
+    if key == "secret":
+        return {"secret": _moved(target, change.name, last)}
+    if key == "policy":
+        return {"policy": (*((target.policy or ()) if change.append else ()), *map(policy_entry, change.values))}
     if key in _OUTPUTS:
         outputs = target.output or ()
         return {"output": (_pushed if key == "push" else _loaded)(outputs, enabled=_bool(last))}
@@ -134,6 +144,17 @@ def _changed(target: Target, change: Change) -> dict[str, Any]:
     field = _ENTRIES[key]
     before = getattr(target, field) or () if change.append or key == "attest" else ()
     return {field: (*before, *(ENTRIES[field](value) for value in change.values if value))}
+
+
+def _moved(target: Target, name: str, text: str) -> tuple[Entry, ...]:
+    """The secrets of a target, one of them from elsewhere."""
+    given = secret_entry(text)
+    if given.get("id") not in ("", name):
+        raise ValueProblem(f'"{given.get("id")}" is not the secret "{name}"')
+    found = tuple(Entry({**given.values, "id": name}) if one.get("id") == name else one for one in target.secret or ())
+    if found == (target.secret or ()) and not any(one.get("id") == name for one in found):
+        raise ValueProblem(f'target {target.name} declares no secret "{name}"')
+    return found
 
 
 def _bool(text: str) -> bool:

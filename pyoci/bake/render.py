@@ -7,13 +7,15 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
-from pyoci.bake.target import Entry, Group, Target
+from pyoci.bake.target import Entry, Group, Policy, Target
 
 __all__ = ["definition", "render_json", "target_object"]
 
 _ESCAPED = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
+_RESOURCES = ("memory", "memory-swap", "cpu-shares", "cpu-period", "cpu-quota", "cpuset-cpus", "cpuset-mems")
 _TEMPLATES = frozenset({"annotations", "dockerfile_inline", "labels", "args", "extra_hosts"})
 """Fields whose `${` is escaped, so that the JSON can be read as a bake file again."""
+_SHOWN_EMPTY = frozenset({"target", "network", "call", "shm_size", "dockerfile_inline", "resources"})
 _OWN = frozenset({"name", "location", "linked", "inherits"})
 
 
@@ -44,7 +46,7 @@ def target_object(target: Target) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for one in fields(Target):
         value = getattr(target, one.name)
-        if one.name in _OWN or value is None or (value in ((), {}, "") and one.name != "target"):
+        if one.name in _OWN or value is None or (value in ((), {}, "") and one.name not in _SHOWN_EMPTY):
             continue
         shown = _shown(one.name, value)
         if one.name in _TEMPLATES:
@@ -55,10 +57,28 @@ def target_object(target: Target) -> dict[str, Any]:
 
 def _shown(name: str, value: Any) -> Any:
     if isinstance(value, tuple):
-        return [_entry(name, item) if isinstance(item, Entry) else item for item in value]
+        return [_item(name, item) for item in value]
+    if name == "resources":
+        return {key: value[key] for key in _RESOURCES if key in value}
     if isinstance(value, Mapping):
         return {key: value[key] for key in sorted(value)}
     return value
+
+
+def _item(name: str, item: Any) -> Any:
+    match item:
+        case Entry():
+            return _entry(name, item)
+        case Policy():
+            return {
+                "Files": [{"Filename": file, "Data": None} for file in item.files] or None,
+                "Reset": item.reset,
+                "Disabled": item.disabled,
+                "Strict": item.strict,
+                "LogLevel": item.log_level,
+            }
+        case _:
+            return item
 
 
 def _entry(name: str, entry: Entry) -> dict[str, Any]:
@@ -69,7 +89,8 @@ def _entry(name: str, entry: Entry) -> dict[str, Any]:
             paths = {"paths": entry.get("paths").split(",")} if entry.get("paths") else {}
             return {"id": entry.get("id"), **paths}
         case _:
-            return {key: entry.values[key] for key in sorted(entry.values)}
+            values: dict[str, str | bool] = {key: entry.values[key] for key in sorted(entry.values)}
+            return values | ({"disabled": True} if name == "attest" and "disabled" in values else {})
 
 
 def _escaped(value: Any) -> Any:

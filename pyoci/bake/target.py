@@ -11,7 +11,7 @@ from typing import Any
 
 from pyoci.location import Location
 
-__all__ = ["Entry", "Group", "Target", "merged", "normalized"]
+__all__ = ["Entry", "Group", "Policy", "Target", "merged", "normalized"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,17 @@ class Entry:
     def get(self, key: str) -> str:
         """The value of a key; empty if there is none."""
         return self.values.get(key, "")
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """One policy that sources are held against."""
+
+    files: tuple[str, ...] = ()
+    reset: bool = False
+    disabled: bool = False
+    strict: bool | None = None
+    log_level: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +75,12 @@ class Target:
     no_cache_filter: tuple[str, ...] | None = None
     shm_size: str | None = None
     ulimits: tuple[str, ...] | None = None
+    resources: Mapping[str, str | int] | None = field(default=None, hash=False)
+    """Limits of RUN steps: `memory`, `memory-swap`, `cpu-shares`, `cpu-period`, `cpu-quota`, `cpuset-cpus`, …."""
     call: str | None = None
     entitlements: tuple[str, ...] | None = None
     extra_hosts: Mapping[str, str | None] | None = field(default=None, hash=False)
+    policy: tuple[Policy, ...] | None = None
     location: Location | None = field(default=None, compare=False)
     """Where its name stands."""
     linked: bool = False
@@ -84,9 +98,13 @@ _APPENDED = frozenset(
         "ulimits",
         "entitlements",
         "inherits",
+        "policy",
     }
 )
-_MAPPINGS = frozenset({"args", "contexts", "labels", "extra_hosts"})
+_MAPPINGS = frozenset({"args", "contexts", "labels", "extra_hosts", "resources"})
+_KEYED = {"attest": "type", "secret": "id", "ssh": "id"}
+"""Lists of which the last entry of a key counts, in the place of the first, by that key."""
+_ENTRIES = frozenset({"cache_from", "cache_to", "output"})
 _OWN = frozenset({"name", "location", "linked"})
 
 
@@ -101,7 +119,8 @@ def merged(target: Target, later: Target) -> Target:
         if one.name in _APPENDED:
             new = (*(old or ()), *new)
         elif one.name in _MAPPINGS:
-            new = {**(old or {}), **{key: value for key, value in new.items() if value is not None}} or None
+            new = {**(old or {}), **{key: value for key, value in new.items() if value is not None}}
+            new = new if one.name == "resources" else new or None
         changes[one.name] = new
     return replace(target, **changes)
 
@@ -111,7 +130,13 @@ def normalized(target: Target) -> Target:
     changes: dict[str, Any] = {}
     for one in fields(Target):
         value = getattr(target, one.name)
-        if isinstance(value, tuple) and one.name != "inherits":
+        if not isinstance(value, tuple) or one.name in ("inherits", "policy"):
+            continue
+        if one.name in _KEYED:
+            changes[one.name] = tuple({entry.get(_KEYED[one.name]): entry for entry in value}.values())
+        elif one.name in _ENTRIES:
+            changes[one.name] = _without_doubles(value)
+        else:
             changes[one.name] = _once(value)
     if target.network == "host":
         changes["entitlements"] = _once((*(target.entitlements or ()), "network.host"))
@@ -125,4 +150,16 @@ def _once(values: tuple[Any, ...]) -> tuple[Any, ...]:
     for value in values:
         if value != "" and value not in found:
             found.append(value)
+    return tuple(found)
+
+
+def _without_doubles(entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
+    """The entries without repetitions; as in buildx the last one takes the place of each that goes."""
+    found = list(entries)
+    for index in range(len(found) - 2, -1, -1):
+        for other in range(index + 1, len(found)):
+            if found[index] == found[other]:
+                found[other] = found[-1]
+                found.pop()
+                break
     return tuple(found)

@@ -1,116 +1,140 @@
-"""Types that variables declare: `string`, `list(string)`, `object({ name = string })` and so on."""
+"""Types that variables declare: `string`, `list(string)`, `object({ name = string })` and so on.
+
+    type = "string" | "number" | "bool" | "any" | ("list" | "set" | "map") "(" type ")"
+         | "tuple" "(" "[" type, … "]" ")" | "object" "(" "{" name "=" ( type | "optional" "(" type ")" ) … "}" ")"
+
+Spec: HCL's typeexpr extension.
+"""
 
 from __future__ import annotations
 
 from pyoci.bake import syntax
 from pyoci.bake.syntax import Expression
-from pyoci.bake.values import Value, ValueProblem, as_bool, as_number, as_text, kind
+from pyoci.bake.values import Value, ValueProblem, as_bool, as_number, as_set, as_text, kind
 from pyoci.errors import BakeError
 
-__all__ = ["as_type", "type_name"]
+__all__ = ["as_type", "check_type", "shown_type"]
+
+_SIMPLE = ("string", "number", "bool", "any")
+_OF_ONE = ("list", "set", "map")
 
 
-def type_name(wanted: Expression) -> str:
-    """The type as it is written.
+def check_type(wanted: Expression) -> None:
+    """Makes sure that a type is one.
 
     Raises:
-        BakeError: there is no such type.
+        BakeError: it is not; located.
     """
     match wanted:
-        case syntax.Literal() if isinstance(wanted.value, str):
-            return wanted.value
-        case syntax.Name():
-            return wanted.name
-        case syntax.Call():
-            of = wanted.arguments[:1] if wanted.function == "optional" else wanted.arguments
-            return f"{wanted.function}({', '.join(type_name(one) for one in of)})"
-        case syntax.ObjectOf():
-            parts = [
-                f"{key.value if isinstance(key, syntax.Literal) else '?'}={type_name(of)}" for key, of in wanted.items
-            ]
-            return "{" + ",".join(parts) + "}"
-        case syntax.ListOf():
-            return "[" + ", ".join(type_name(one) for one in wanted.items) + "]"
+        case syntax.Name(name=name) if name in _SIMPLE:
+            return
+        case syntax.Name(name=name) if name in (*_OF_ONE, "tuple", "object"):
+            raise _no_type(f"{name} of what", wanted)
+        case syntax.Name(name=name):
+            raise _no_type(f'there is no type "{name}"', wanted)
+        case syntax.Call(function=name, arguments=(of,)) if name in _OF_ONE:
+            check_type(of)
+        case syntax.Call(function="tuple", arguments=(syntax.ListOf(items=items),)):
+            for item in items:
+                check_type(item)
+        case syntax.Call(function="object", arguments=(syntax.ObjectOf(items=pairs),)):
+            for key, each in pairs:
+                if not isinstance(key, syntax.Literal):
+                    raise _no_type("an element of an object has a name", key)
+                check_type(_without_optional(each))
+        case syntax.Call(function=name) if name in (*_OF_ONE, "tuple", "object"):
+            raise _no_type(f"this is no {name}", wanted)
+        case syntax.Call(function="optional"):
+            raise _no_type("only an element of an object is optional", wanted)
+        case syntax.Call(function=name):
+            raise _no_type(f'there is no type "{name}"', wanted)
         case _:
-            raise BakeError(
-                "this is no type",
-                hint="types are string, number, bool, any, list(…), map(…), object({…})",
-                location=wanted.location,
-            )
+            raise _no_type("this is no type", wanted)
 
 
-def as_type(value: Value, wanted: Expression) -> Value:
-    """The value, converted to a type.
+def _without_optional(each: Expression) -> Expression:
+    if not isinstance(each, syntax.Call) or each.function != "optional":
+        return each
+    if len(each.arguments) != 1:
+        raise BakeError(
+            "optional takes a type and nothing else",
+            hint="try(…) gives another value where there is none",
+            location=each.location,
+        )
+    return each.arguments[0]
 
-    Raises:
-        BakeError: there is no such type.
-        ValueProblem: it cannot be converted.
-    """
-    if value is None:
-        return None
-    name = type_name(wanted)
-    match name:
-        case "any":
-            return value
-        case "string":
-            return as_text(value)
-        case "number":
-            return as_number(value)
-        case "bool":
-            return as_bool(value)
-        case _:
-            pass
-    if isinstance(wanted, syntax.Call) and wanted.arguments:
-        return _collection(value, wanted.function, wanted.arguments[0], wanted)
-    raise BakeError(
-        f'there is no type "{name}"',
-        hint="types are string, number, bool, any, list(…), map(…), object({…})",
+
+def _no_type(message: str, wanted: Expression) -> BakeError:
+    return BakeError(
+        message,
+        hint="types are string, number, bool, any, list(…), set(…), map(…), tuple([…]), object({…})",
         location=wanted.location,
     )
 
 
-def _collection(value: Value, name: str, of: Expression, wanted: Expression) -> Value:
-    match name, value:
-        case (("list" | "set"), list()):
+def shown_type(wanted: Expression) -> str:
+    """A checked type as `--list variables` names it."""
+    match wanted:
+        case syntax.Name(name="any"):
+            return "any type"
+        case syntax.Name(name=name):
+            return name
+        case syntax.Call(function=name, arguments=(of,)) if name in _OF_ONE:
+            return f"{name} of {shown_type(of)}"
+        case syntax.Call(function=name):
+            return name
+        case _:
+            return ""
+
+
+def as_type(value: Value, wanted: Expression) -> Value:
+    """The value, converted to a checked type.
+
+    Raises:
+        ValueProblem: it cannot be converted.
+    """
+    if value is None:
+        return None
+    match wanted:
+        case syntax.Name(name="string"):
+            return as_text(value)
+        case syntax.Name(name="number"):
+            return as_number(value)
+        case syntax.Name(name="bool"):
+            return as_bool(value)
+        case syntax.Call():
+            return _collection(value, wanted)
+        case _:
+            return value
+
+
+def _collection(value: Value, wanted: syntax.Call) -> Value:
+    of = wanted.arguments[0]
+    match wanted.function, value:
+        case ("list" | "set") as name, list():
             items = [as_type(one, of) for one in value]
-            return items if name == "list" else [one for i, one in enumerate(items) if one not in items[:i]]
+            return items if name == "list" else as_set(items)
         case "map", dict():
             return {key: as_type(one, of) for key, one in value.items()}
-        case "optional", _:
-            return as_type(value, of)
         case "tuple", list() if isinstance(of, syntax.ListOf):
             if len(value) != len(of.items):
                 raise ValueProblem(f"a list of {len(of.items)} is needed, not of {len(value)}")
             return [as_type(one, each) for one, each in zip(value, of.items, strict=True)]
         case "object", dict() if isinstance(of, syntax.ObjectOf):
             return _object(value, of)
-        case (("list" | "set" | "map" | "tuple" | "object"), _):
-            raise ValueProblem(f"a {type_name(wanted)} is needed, not a {kind(value)}")
         case _:
-            raise BakeError(
-                f'there is no type "{name}"',
-                hint="types are string, number, bool, any, list(…), map(…), object({…})",
-                location=wanted.location,
-            )
+            raise ValueProblem(f"a {shown_type(wanted)} is needed, not a {kind(value)}")
 
 
 def _object(value: dict[str, Value], of: syntax.ObjectOf) -> Value:
     found: dict[str, Value] = {}
     for key, each in of.items:
         name = str(key.value) if isinstance(key, syntax.Literal) else ""
+        inner = _without_optional(each)
         if name in value:
-            found[name] = as_type(value[name], each)
-        elif isinstance(each, syntax.Call) and each.function == "optional":
-            default = each.arguments[1] if len(each.arguments) > 1 else None
-            found[name] = default.value if isinstance(default, syntax.Literal) else None
-        else:
+            found[name] = as_type(value[name], inner)
+        elif inner is each:
             raise ValueProblem(f'the object has no "{name}"')
+        else:
+            found[name] = None
     return found
-
-
-def _no_type(name: str, wanted: Expression) -> BakeError:
-    return BakeError(
-        f'there is no type "{name}"' if name else "this is no type",
-        hint="types are string, number, bool, any, list(…), set(…), map(…), tuple([…]), object({…})",
-        location=wanted.location,
-    )

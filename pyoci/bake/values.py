@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
+import json
 from decimal import Decimal
 from typing import TypeAlias
 
-__all__ = ["Value", "ValueProblem", "as_bool", "as_number", "as_text", "equal", "kind", "number_text", "plain_number"]
+__all__ = [
+    "Value",
+    "ValueProblem",
+    "as_bool",
+    "as_number",
+    "as_set",
+    "as_text",
+    "distinct",
+    "equal",
+    "has",
+    "json_text",
+    "kind",
+    "number_text",
+    "plain_number",
+    "unified",
+]
 
 Value: TypeAlias = "bool | int | float | str | list[Value] | dict[str, Value] | None"
 """Lists stand for HCL's lists, tuples and sets, dicts for its maps and objects."""
@@ -124,3 +140,59 @@ def equal(one: Value, other: Value) -> bool:
     if isinstance(one, dict) and isinstance(other, dict):
         return one.keys() == other.keys() and all(equal(one[key], other[key]) for key in one)
     return kind(one) == kind(other) and one == other
+
+
+def has(values: list[Value], wanted: Value) -> bool:
+    """Whether a list has an equal value."""
+    return any(equal(value, wanted) for value in values)
+
+
+def distinct(values: list[Value]) -> list[Value]:
+    """The values without repetitions, in their order."""
+    found: list[Value] = []
+    for value in values:
+        if not has(found, value):
+            found.append(value)
+    return found
+
+
+def as_set(values: list[Value]) -> list[Value]:
+    """The values as a set has them: each once, strings, numbers and bools in their natural order."""
+    found = distinct(values)
+    strings = [one for one in found if isinstance(one, str)]
+    numbers = [one for one in found if isinstance(one, int | float)]
+    if len(strings) == len(found):
+        return [*sorted(strings)]
+    return [*sorted(numbers)] if len(numbers) == len(found) else found
+
+
+def unified(value: Value, other: Value) -> Value:
+    """The value as it is beside another that might have come in its place: both are of one type."""
+    if isinstance(other, str) and isinstance(value, bool | int | float):
+        return as_text(value)
+    if isinstance(value, list) and isinstance(other, list) and len(value) == len(other):
+        return [unified(one, beside) for one, beside in zip(value, other, strict=True)]
+    if isinstance(value, dict) and isinstance(other, dict) and value.keys() == other.keys():
+        return {key: unified(value[key], other[key]) for key in value}
+    return value
+
+
+_HTML = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
+
+
+def json_text(value: Value) -> str:
+    """JSON as Go writes it: names in order, no spaces, signs that matter in HTML escaped."""
+    match value:
+        case None:
+            return "null"
+        case bool() | int() | float():
+            return as_text(value)
+        case str():
+            text = json.dumps(value, ensure_ascii=False)
+            for sign, escape in _HTML.items():
+                text = text.replace(sign, escape)
+            return text
+        case list():
+            return "[" + ",".join(map(json_text, value)) + "]"
+        case dict():
+            return "{" + ",".join(f"{json_text(key)}:{json_text(value[key])}" for key in sorted(value)) + "}"

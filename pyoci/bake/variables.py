@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from pyoci.bake import syntax
 from pyoci.bake.evaluate import Scope, evaluate
 from pyoci.bake.functions import ELSEWHERE, Function
-from pyoci.bake.hcl import parse_expression
+from pyoci.bake.outside import Lookup, given_value
 from pyoci.bake.problems import meaning, unknown
 from pyoci.bake.syntax import Attribute, Block, Expression
-from pyoci.bake.types import as_type, type_name
-from pyoci.bake.values import Value, ValueProblem, as_bool, as_text, kind
+from pyoci.bake.types import as_type, check_type, shown_type
+from pyoci.bake.values import Value, ValueProblem, as_bool, as_text
 from pyoci.errors import BakeError
 from pyoci.location import Location
 
@@ -33,9 +32,7 @@ class Variable:
 class Variables:
     """The variables and functions of all files together; later definitions replace earlier ones."""
 
-    def __init__(
-        self, *, outside: Callable[[str], str | None], builtins: Mapping[str, str], functions: Mapping[str, Function]
-    ) -> None:
+    def __init__(self, *, outside: Lookup, builtins: Mapping[str, str], functions: Mapping[str, Function]) -> None:
         """`outside` gives the value of a variable that the user set, by name; None where nothing is set."""
         self._outside = outside
         self._functions = functions
@@ -44,6 +41,7 @@ class Variables:
         self._places: dict[str, Location] = {}
         self._globals: dict[str, Attribute] = {}
         self._user_functions: dict[str, dict[str, Attribute]] = {}
+        self._builtins = builtins
         self._values: dict[str, Value] = dict(builtins)
         self._under_way: list[str] = []
         self.attribute: Callable[[str, str, str, Location], Value] = self._no_attribute
@@ -74,7 +72,7 @@ class Variables:
         self._places[name] = block.location
         for attribute in block.body.attributes:
             _known(attribute, ("default", "type", "description", "sensitive"), "a variable")
-            found[attribute.name] = _with_type(attribute)
+            found[attribute.name] = attribute
         for inner in block.body.blocks:
             if inner.type != "validation":
                 raise unknown("unknown block", inner.type, ("validation",), inner.location, otherwise="it has none")
@@ -113,7 +111,7 @@ class Variables:
         for name in sorted(self._blocks):
             block = self._blocks[name]
             about = evaluate(block["description"].value, self.scope) if "description" in block else ""
-            declared = type_name(block["type"].value) if "type" in block else ""
+            declared = shown_type(block["type"].value) if "type" in block else ""
             found.append(Variable(name, as_text(about), declared, self.value(name, self._place(name))))
         return found
 
@@ -153,17 +151,22 @@ class Variables:
         default = given or block.get("default")
         value = evaluate(default.value, self.scope) if default is not None else None
         declared = block["type"].value if "type" in block else None
+        if declared is not None:
+            check_type(declared)
         with meaning(self._place(name), f'variable "{name}"'):
-            if declared is not None and value is not None:
+            if declared is not None:
                 value = as_type(value, declared)
-            as_json = self._outside(f"{name}_JSON") if declared is not None else None
-            if as_json is not None:
-                assert declared is not None
-                return as_type(_json(as_json), declared)
-            text = self._outside(name)
-            if text is None:
-                return value if default is not None or declared is not None else ""
-            return _given(text, value, declared)
+            found = given_value(name, self._lookup, value, declared)
+            if found is not None:
+                return found[0]
+            return value if default is not None or declared is not None else ""
+
+    def _lookup(self, name: str) -> str | None:
+        """What a name is set to from outside; that of another variable, `NAME_JSON`, is not taken for JSON."""
+        base = name.removesuffix("_JSON")
+        if base != name and base in self._under_way and name in (*self._blocks, *self._builtins):
+            return None
+        return self._outside(name)
 
     def _validate(self, name: str) -> None:
         for block in self._checks.get(name, ()):
@@ -224,14 +227,6 @@ def _known(attribute: Attribute, names: Sequence[str], what: str) -> None:
         raise unknown("unknown attribute", attribute.name, names, attribute.location, otherwise=otherwise)
 
 
-def _with_type(attribute: Attribute) -> Attribute:
-    """JSON writes a type as a string."""
-    value = attribute.value
-    if attribute.name != "type" or not isinstance(value, syntax.Literal) or not isinstance(value.value, str):
-        return attribute
-    return replace(attribute, value=parse_expression(value.value, value.location.source, value.location))
-
-
 def _label(block: Block) -> str:
     if len(block.labels) != 1:
         raise BakeError(
@@ -252,47 +247,3 @@ def _name(expression: Expression) -> str:
     if isinstance(expression, syntax.Literal) and isinstance(expression.value, str):
         return expression.value
     raise BakeError("a parameter is a name", location=expression.location)
-
-
-def _json(text: str) -> Value:
-    try:
-        value: Value = json.loads(text)
-    except ValueError as error:
-        raise ValueProblem(f"it is set to what is no JSON: {error}") from None
-    return value
-
-
-def _given(text: str, default: Value, declared: Expression | None) -> Value:
-    """A value from outside, read as the type that is declared, or else that of the default."""
-    wanted = kind(default)
-    if declared is not None:
-        wanted = {"bool": "bool", "number": "number", "string": "string"}.get(type_name(declared), wanted)
-        if type_name(declared).startswith(("list", "set", "tuple")):
-            wanted = "list"
-    match wanted:
-        case "bool":
-            return _bool(text)
-        case "list":
-            import csv
-
-            rows = list(csv.reader([text])) if text else []
-            items: list[Value] = [*rows[0]] if rows else []
-            if declared is not None:
-                return as_type(items, declared)
-            return items
-        case "number":
-            from pyoci.bake.values import as_number
-
-            return as_number(text)
-        case "object":
-            raise ValueProblem("an object cannot be set from outside without a type (declare one, and set NAME_JSON)")
-        case _:
-            return text
-
-
-def _bool(text: str) -> bool:
-    if text in ("1", "t", "T", "TRUE", "true", "True"):
-        return True
-    if text in ("0", "f", "F", "FALSE", "false", "False"):
-        return False
-    raise ValueProblem(f'it is set to "{text}", which is neither true nor false')
