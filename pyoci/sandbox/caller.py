@@ -1,7 +1,7 @@
 """A process that waits in a system call: its memory, its working directory, its root. Part of the worker.
 
-Everything is reached through /proc/PID as the monitor sees it, and resolved inside the root of that very process, which
-may have changed it (chroot).
+Everything is reached through PID/… in the host's /proc, which is the monitor's working directory, and resolved inside
+the root of that very process, which may have changed it (chroot).
 """
 
 from __future__ import annotations
@@ -19,28 +19,42 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pyoci.sandbox.process_memory import ProcessMemory
+
 _AT_FDCWD = -100
-_PAGE = 4096
-_MAXIMUM_PATH = 4096
-_ADDRESS = (1 << 56) - 1  # aarch64 ignores the uppermost byte of an address
 _RESOLVE_NO_SYMLINKS = 0x04
 _RESOLVE_BENEATH = 0x08
 
 
 class Caller:
-    """One waiting call's process. Not kept beyond the answer."""
+    """One waiting call and its process. Not kept beyond the answer."""
 
-    def __init__(self, process: int, is_waiting: Callable[[], bool]) -> None:
-        self._base = f"/proc/{process}"
+    __slots__ = ("_base", "_is_waiting", "_memory", "arguments", "cookie", "name", "number", "process")
+
+    def __init__(
+        self,
+        process: int,
+        call: tuple[str, int, tuple[int, ...], bytes],
+        memory: ProcessMemory,
+        is_waiting: Callable[[bytes], bool],
+    ) -> None:
+        self.process = process
+        self.name, self.number, self.arguments, self.cookie = call
+        """Of the system call: its name, its number, its arguments as the registers have them, what the kernel knows it
+        by."""
+        self._memory = memory
+        self._base = str(process)
         self._is_waiting = is_waiting
 
     def _open(self, name: str, flags: int) -> int:
         """Opens something of the process; certain to be its own, not that of a successor with its ID."""
         descriptor = os.open(f"{self._base}/{name}", flags | os.O_CLOEXEC)
-        if self._is_waiting():
-            return descriptor
-        os.close(descriptor)
-        raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH))
+        try:
+            self.check()
+        except ProcessLookupError:
+            os.close(descriptor)
+            raise
+        return descriptor
 
     def read_string(self, address: int) -> str:
         """The path at an address of the process.
@@ -48,23 +62,18 @@ class Caller:
         Raises:
             OSError: EFAULT, ENAMETOOLONG.
         """
-        address &= _ADDRESS
-        memory = self._open("mem", os.O_RDONLY)
-        data = b""
-        try:
-            while len(data) < _MAXIMUM_PATH:
-                chunk = os.pread(memory, _PAGE - (address + len(data)) % _PAGE, address + len(data))
-                end = chunk.find(b"\0")
-                if end >= 0:
-                    return os.fsdecode(data + chunk[:end])
-                if not chunk:
-                    break
-                data += chunk
-        except OSError:
-            raise OSError(errno.EFAULT, os.strerror(errno.EFAULT)) from None
-        finally:
-            os.close(memory)
-        raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
+        path = self._memory.path(self.process, address)
+        self.check()
+        return os.fsdecode(path)
+
+    def check(self) -> None:
+        """Makes sure that what was read or opened by the process's ID was the process's.
+
+        Raises:
+            ProcessLookupError: it may have been that of a successor.
+        """
+        if not self._is_waiting(self.cookie):
+            raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH))
 
     def umask(self) -> int:
         """The process's file mode creation mask."""
@@ -77,11 +86,14 @@ class Caller:
     def _status(self, name: str) -> str:
         """One field of /proc/PID/status."""
         descriptor = self._open("status", os.O_RDONLY)
-        with open(descriptor, encoding="ascii", errors="replace") as stream:
-            for line in stream:
-                field, _, value = line.partition(":")
-                if field == name:
-                    return value.strip()
+        try:
+            text = os.read(descriptor, 1 << 14).decode("utf-8", "replace")
+        finally:
+            os.close(descriptor)
+        for line in text.splitlines():
+            field, _, value = line.partition(":")
+            if field == name:
+                return value.strip()
         raise OSError(errno.ESRCH, os.strerror(errno.ESRCH))
 
     def open_descriptor(self, number: int) -> int:
@@ -139,8 +151,8 @@ class Caller:
         try:
             if not path.startswith("/"):
                 # Both as seen from the top of the process's mount namespace.
-                top = os.readlink(f"/proc/self/fd/{root}").rstrip("/")
-                start = os.readlink(f"/proc/self/fd/{base}")
+                top = os.readlink(f"self/fd/{root}").rstrip("/")
+                start = os.readlink(f"self/fd/{base}")
                 if start != top and not start.startswith(top + "/"):
                     raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))  # outside of its own root
                 path = f"{start[len(top) :]}/{path}"

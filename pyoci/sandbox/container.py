@@ -7,7 +7,7 @@ the monitor must know goes over the link between them:
     ("made", [...])                               mount points made in the root itself, to be taken away afterwards
     ("sockets",) + descriptors                    listening sockets of SocketMounts, in order
     ("terminal",) + descriptor                    the terminal's other end
-    ("listener", in use) + descriptor             of the recorder's filter
+    ("listener", in use) + descriptors            of the recorder's filter, and of the root
 
 Part of the worker.
 """
@@ -183,7 +183,8 @@ def _become_command(request: RunRequest, link: Channel, stdio: list[int]) -> NoR
 
     def announce(listener: int) -> None:
         if request["recorder"] is not None:
-            link.send(("listener", listener >= 0), [listener] if listener >= 0 else [])
+            root = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            link.send(("listener", listener >= 0), [listener, root] if listener >= 0 else [])
 
     try:
         if request["stdio"] == "captured":

@@ -12,11 +12,13 @@ from __future__ import annotations
 import os
 import select
 import stat
+import sys
 import time
 
 from pyoci.sandbox import cgroups, chroot, container, kernel, mounts
 from pyoci.sandbox.failure import Attempt, Failure
-from pyoci.sandbox.recorder import Recorder, append
+from pyoci.sandbox.owner_records import OwnerRecords, append
+from pyoci.sandbox.recorder import Recorder
 from pyoci.sandbox.socket_proxy import SocketProxy
 from pyoci.sandbox.wire import Channel, Closed, socketpair
 
@@ -69,6 +71,37 @@ def run(request: RunRequest, descriptors: list[int]) -> RunReply:
         cgroup.remove()
 
 
+class _Inside:
+    """Has paths lead to where they lead in the sandbox, as the recorder needs them, and back.
+
+    Nothing can be imported in there: what looks like one of Python's own directories would be the command's.
+    """
+
+    def __init__(self) -> None:
+        os.chdir("/proc")  # the host's, for paths that begin with the ID of a process, wherever the root is
+        self._way_back = -1
+        self._importers = sys.meta_path[:]
+
+    def enter(self, root: int) -> None:
+        self._way_back = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        processes = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        sys.meta_path.clear()
+        os.umask(0)
+        with Attempt("cannot enter the root file system to record owners"):
+            os.fchdir(root)
+            os.chroot(".")
+            os.fchdir(processes)
+        os.close(processes)
+        os.close(root)
+
+    def leave(self) -> None:
+        if self._way_back >= 0:
+            os.fchdir(self._way_back)
+            os.chroot(".")
+            os.umask(0o022)
+            sys.meta_path[:] = self._importers
+
+
 class Monitor:
     """Waits for everything at once, in one thread."""
 
@@ -87,6 +120,7 @@ class Monitor:
         self._kill_signal = _signal.SIGKILL if request["mode"] != "chroot" else chroot.END
         self._end_at = time.monotonic() + timeout if timeout else 0.0
         self._kill_at = 0.0
+        self._inside = _Inside()
         self._poll = select.poll()
         self._handlers: dict[int, Callable[[], None]] = {}
 
@@ -94,12 +128,15 @@ class Monitor:
         """How it ended. Every process of the sandbox is dead then."""
         self.listen(self._link.fileno(), self._hear_init)
         self.listen(self._conversation.fileno(), self._hear_builder)
-        while self._handlers.get(self._link.fileno()):
-            for descriptor, _ in self._poll.poll(self._wait_milliseconds()):
-                handler = self._handlers.get(descriptor)
-                if handler is not None:
-                    handler()
-            self._keep_time()
+        try:
+            while self._handlers.get(self._link.fileno()):
+                for descriptor, _ in self._poll.poll(self._wait_milliseconds()):
+                    handler = self._handlers.get(descriptor)
+                    if handler is not None:
+                        handler()
+                self._keep_time()
+        finally:
+            self._inside.leave()
         _, status = os.waitpid(self._init, 0)
         if self._failure is not None:
             raise self._failure
@@ -164,8 +201,11 @@ class Monitor:
         recorder = self._request["recorder"]
         assert recorder is not None
         if descriptors:
-            self._recorder = Recorder(descriptors[0], recorder, self._request["root"])
-            self.listen(descriptors[0], self._answer_recorder)
+            listener, root = descriptors
+            records = OwnerRecords(recorder, self._request["root"])
+            self._inside.enter(root)
+            self._recorder = Recorder(listener, recorder, records)
+            self.listen(listener, self._answer_recorder)
         elif recorder["fallback"]:
             self._notes.append("owners are not recorded here: every new file belongs to 0:0")
 

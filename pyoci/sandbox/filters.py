@@ -12,9 +12,9 @@ from typing import TypeAlias
 
 from pyoci.errors import SandboxError
 from pyoci.sandbox import seccomp_profile
-from pyoci.sandbox.syscall_numbers import ARCHITECTURES, RECORDED, X86_64
+from pyoci.sandbox.syscall_numbers import ARCHITECTURES, EMULATED, RECORDED, X86_64
 
-__all__ = ["Code", "device_filter", "docker_filter", "recorder_filter"]
+__all__ = ["Code", "device_filter", "docker_filter", "emulation_filter", "recorder_filter"]
 
 _LOAD = 0x20  # BPF_LD | BPF_W | BPF_ABS
 _AND = 0x54  # BPF_ALU | BPF_AND | BPF_K
@@ -37,6 +37,9 @@ _ARCHITECTURE = 4
 _ARGUMENTS = 16
 _X32 = 0x4000_0000
 
+_O_CREAT_OR_TMPFILE = 0o20000100
+_PR_SET_KEEPCAPS = 8
+_RLIMIT_RTTIME = 15
 _S_IFMT = 0o170000
 _S_IFCHR = 0o020000
 _S_IFBLK = 0o060000
@@ -62,6 +65,22 @@ def recorder_filter(machine: str, *, answer: bool = False) -> bytes:
     return _for_architectures(
         machine, lambda architecture: _recorder_code(architecture, RECORDED[architecture], action)
     )
+
+
+@cache
+def emulation_filter(machine: str) -> bytes:
+    """Hands over what `recorder_filter` does, and every call that would show what came of those or makes a file."""
+
+    def code(architecture: int) -> Code:
+        calls = {**EMULATED[architecture], **RECORDED[architecture]}
+        # Most frequent first: what depends on an argument is not remembered by the kernel.
+        program: Code = []
+        for number, name in sorted(calls.items(), key=lambda call: (call[1] not in ("open", "openat"), call[0])):
+            body = _emulation_code(name)
+            program += [(_JUMP_EQUAL, 0, len(body), number), *body]
+        return [*program, (_RETURN, 0, 0, _ALLOW)]
+
+    return _for_architectures(machine, code)
 
 
 @cache
@@ -136,6 +155,36 @@ def _search(starts: Sequence[tuple[int, int]]) -> Code:
     middle = len(starts) // 2
     below = _search(starts[:middle])
     return [(_JUMP_GREATER_OR_EQUAL, len(below), 0, starts[middle][0]), *below, *_search(starts[middle:])]
+
+
+def _emulation_code(name: str) -> Code:
+    """What is done with one call: most are handed over, some only with certain arguments."""
+    match name:
+        case "open" | "openat":
+            flags = _ARGUMENTS + 8 * (1 if name == "open" else 2)
+            condition: Code = [(_LOAD, 0, 0, flags), (_JUMP_SET, 0, 1, _O_CREAT_OR_TMPFILE)]
+        case "prctl":
+            condition = [(_LOAD, 0, 0, _ARGUMENTS), (_JUMP_EQUAL, 0, 1, _PR_SET_KEEPCAPS)]
+        case "setrlimit":
+            # The limit that carries the identity (identity.py) is not the processes' to set; pam_limits sets them all.
+            return [
+                (_LOAD, 0, 0, _ARGUMENTS),
+                (_JUMP_EQUAL, 0, 1, _RLIMIT_RTTIME),
+                (_RETURN, 0, 0, _SUCCESS),
+                (_RETURN, 0, 0, _ALLOW),
+            ]
+        case "prlimit64":
+            return [
+                (_LOAD, 0, 0, _ARGUMENTS + 8),
+                (_JUMP_EQUAL, 0, 3, _RLIMIT_RTTIME),
+                (_LOAD, 0, 0, _ARGUMENTS + 16),
+                (_JUMP_EQUAL, 1, 0, 0),
+                (_RETURN, 0, 0, _SUCCESS),
+                (_RETURN, 0, 0, _ALLOW),
+            ]
+        case _:
+            return [(_RETURN, 0, 0, _NOTIFY)]
+    return [*condition, (_RETURN, 0, 0, _NOTIFY), (_RETURN, 0, 0, _ALLOW)]
 
 
 def _recorder_code(architecture: int, calls: dict[int, str], action: int) -> Code:

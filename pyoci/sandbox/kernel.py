@@ -83,6 +83,8 @@ _OLDER = {
         "capset": 126,
         "rt_sigaction": 13,
         "rt_sigprocmask": 14,
+        "newfstatat": 262,
+        "statx": 332,
     },
     "aarch64": {
         "pivot_root": 41,
@@ -92,6 +94,8 @@ _OLDER = {
         "capset": 91,
         "rt_sigaction": 134,
         "rt_sigprocmask": 135,
+        "newfstatat": 79,
+        "statx": 291,
     },
 }
 NUMBERS = {**_COMMON, **_OLDER.get(MACHINE, {})}

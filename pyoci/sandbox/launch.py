@@ -105,6 +105,7 @@ def _record(request: RunRequest) -> int:
             raise Failure(f"cannot load the recorder's filter: {reason_of(error)}") from error
     with Attempt("cannot load the emulation filter"):
         kernel.install_filter(recorder["fallback"], listener=False)
+    request["env"] += recorder["fallback_env"]
     return -1
 
 

@@ -132,6 +132,12 @@ class RecorderMessage(TypedDict):
     """One that answers success by itself; empty lets the kernel refuse."""
     owner_xattr: str
     device_xattr: str
+    emulates: bool
+    """Whether processes see what was recorded."""
+    groups: list[int]
+    """Supplementary groups of the command, which are then emulated too."""
+    fallback_env: list[str]
+    """Variables of the command where the fallback is used."""
 
 
 class RunRequest(TypedDict):

@@ -59,12 +59,18 @@ class NamespaceSandbox:
         *,
         resolver_path: Path = Path("/etc/resolv.conf"),
         fuse_overlayfs: str = "",
+        emulate_owners: bool = True,
         warn: Callable[[str], None] = lambda message: None,
     ) -> None:
-        """`warn` is told, once each, what could not be kept as promised. `resolver_path` is read for every run."""
+        """`warn` is told, once each, what could not be kept as promised. `resolver_path` is read for every run.
+
+        `emulate_owners` has programs in single mode see the owners and IDs that were recorded, for some microseconds
+        with every stat(2).
+        """
         self._worker = worker
         self._resolver_path = resolver_path
         self._fuse = fuse_overlayfs
+        self._emulate_owners = emulate_owners
         self._warn = warn
         self._warned: set[str] = set()
         self._machine = os.uname().machine
@@ -130,10 +136,14 @@ class NamespaceSandbox:
             own.append(FileMount("/etc/hosts", hosts_file(process.hostname, limits.add_hosts), mode=0o644))
         if "/etc/resolv.conf" not in given:
             own.append(FileMount("/etc/resolv.conf", self._resolver(network), mode=0o644))
+        recorder = self._recorder(process)
         if self.mode == "single" and not any(entry.startswith("APT_CONFIG=") for entry in environment):
-            # apt checks that it really became _apt, which nobody can here.
+            # apt checks that it really became _apt, which nobody can where IDs are not emulated.
             own.append(FileMount(_APT_CONFIGURATION, b'APT::Sandbox::User "root";\n', mode=0o444))
-            environment.append(f"APT_CONFIG={_APT_CONFIGURATION}")
+            if recorder is not None and recorder["emulates"]:
+                recorder["fallback_env"] = [f"APT_CONFIG={_APT_CONFIGURATION}"]
+            else:
+                environment.append(f"APT_CONFIG={_APT_CONFIGURATION}")
         return {
             "mode": self.mode,
             "args": list(process.args),
@@ -153,7 +163,7 @@ class NamespaceSandbox:
             "grace_seconds": _GRACE_SECONDS,
             "limits": limits_message(limits),
             "filter": b"" if process.insecure else filters.docker_filter(self._machine),
-            "recorder": self._recorder(process),
+            "recorder": recorder,
         }
 
     def _resolver(self, network: Network) -> bytes:
@@ -167,7 +177,8 @@ class NamespaceSandbox:
     def _recorder(self, process: Process) -> RecorderMessage | None:
         match self.mode:
             case "single" if process.uid == 0:
-                program = filters.recorder_filter(self._machine)
+                make = filters.emulation_filter if self._emulate_owners else filters.recorder_filter
+                program = make(self._machine)
                 fallback = filters.recorder_filter(self._machine, answer=True)
             case "subuid":
                 program, fallback = filters.device_filter(self._machine), b""
@@ -181,6 +192,9 @@ class NamespaceSandbox:
             "fallback": fallback,
             "owner_xattr": OWNER_XATTR,
             "device_xattr": DEVICE_XATTR,
+            "emulates": self.mode == "single" and self._emulate_owners,
+            "groups": list(process.groups),
+            "fallback_env": [],
         }
 
     def _warn_once(self, note: str) -> None:

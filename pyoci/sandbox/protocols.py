@@ -87,8 +87,9 @@ class OverlayRoot:
     owners: Path | None = None
     """A file that single mode appends to: owners of what was written to `upper` but can carry no extended attribute.
 
-    Lines `INODE UID GID` (inode numbers in `upper`: symlinks, FIFOs, sockets), and `default UID GID`, the owner of
-    every new file that nothing else is known of. None: such owners are lost.
+    Lines `INODE UID GID` (inode numbers in `upper`: symlinks, FIFOs, sockets); `default UID GID`, the owner of every
+    new file that nothing else is known of; `exact 0 0` where the step saw owners as they are recorded. None: such
+    owners are lost.
     """
     driver: Literal["kernel", "fuse"] = "kernel"
     """`fuse` mounts with the fuse-overlayfs that the capabilities name."""

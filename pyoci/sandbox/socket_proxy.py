@@ -32,7 +32,11 @@ class SocketProxy:
 
     def __init__(self, waiter: Waiter, listener: int, target: str) -> None:
         self._waiter = waiter
-        self._target = target
+        directory, _, self._name = target.rpartition("/")
+        try:  # while paths are still the host's
+            self._directory = os.open(directory or "/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError:
+            self._directory = -1  # gone, as the socket may be
         self._listener = _socket.socket(_socket.AF_UNIX, _NONBLOCKING, 0, listener)
         waiter.listen(listener, self._accept)
 
@@ -43,15 +47,10 @@ class SocketProxy:
             return
         inner = _socket.socket(_socket.AF_UNIX, _NONBLOCKING, 0, descriptor)
         outer = _socket.socket(_socket.AF_UNIX, _NONBLOCKING)
-        directory, _, name = self._target.rpartition("/")
         try:
             inner.setblocking(False)
-            # By descriptor: an address holds 108 bytes.
-            opened = os.open(directory or "/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                outer.connect(f"/proc/self/fd/{opened}/{name}")
-            finally:
-                os.close(opened)
+            # By descriptor: an address holds 108 bytes. The monitor's directory is /proc.
+            outer.connect(f"self/fd/{self._directory}/{self._name}")
         except OSError:
             # The host's socket is gone or busy. To the command the agent hangs up, which is what has happened.
             inner.close()

@@ -127,7 +127,8 @@ def compare_directories(before: Listing, root_fd: int, rules: OwnerRules) -> Upp
         same_type = was is not None and stat.S_IFMT(was.mode) == stat.S_IFMT(found.status.st_mode)
         before_owner = was.owner if was is not None and same_type else None
         above, above_gid = modes.get(parent, (None, 0))
-        owner = rules.owner(found, before_owner, above, above_gid)
+        replaced = was is not None and was.inode != found.status.st_ino
+        owner = rules.owner(found, rules.before(before_owner, replaced=replaced), above, above_gid)
         if rules.ownership == "record" and not settle_owner(name, dir_fd, found, owner):
             owners[path] = owner
         entry = entry_of(path, found, owner)

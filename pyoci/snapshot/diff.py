@@ -155,7 +155,11 @@ class _Reading:
             status = before.found.status
             before_owner = before.owner if recording else (status.st_uid, status.st_gid)
         parent, parent_gid = (directory.found, directory.gid) if directory else (None, 0)
-        owner = self._rules.owner(found, before_owner, parent, parent_gid)
+        # A file that overlayfs copied up has its attribute; a directory that a stub covered may not.
+        replaced = found.type == "file" or (
+            found.type == "dir" and path != ROOT and self._rules.exact and is_opaque(self._upper.open(path))
+        )
+        owner = self._rules.owner(found, self._rules.before(before_owner, replaced=replaced), parent, parent_gid)
         if recording and not settle_owner(name, dir_fd, found, owner):
             self.owners[path] = owner
         entry = entry_of(path, found, owner)

@@ -80,6 +80,13 @@ class OwnerRules:
     """What the recorder noted of files that can hold no attribute."""
     default: Owner = (0, 0)
     """Of what the step has made and nobody gave away."""
+    exact: bool = False
+    """Whether the step saw owners as they are recorded, so that a file which replaces another has the owner that it was
+    given. Else who replaces a file (sed -i, passwd) meant to give it the owner of the old one, and saw root."""
+
+    def before(self, owner: Owner | None, *, replaced: bool) -> Owner | None:
+        """The owner that a file takes over from what was at its path; `replaced` is whether it is another file."""
+        return None if self.exact and replaced else owner
 
     def owner(self, found: FileOnDisk, before: Owner | None, parent: FileOnDisk | None, parent_gid: int) -> Owner:
         """The owner, given what it was of the file of the same type that was at this path before the step."""

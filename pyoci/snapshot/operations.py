@@ -87,8 +87,7 @@ def unpack(request: Request, descriptors: list[int]) -> Reply:
 
 def diff(request: Request, _: list[int]) -> Reply:
     """The changes in an upper directory over lower ones (uppermost first), and the owners to remember of it."""
-    owners, default = _read_owners(_path(request["owners"]))
-    rules = OwnerRules(request["ownership"], owners, default)
+    rules = _rules(request)
     with _told(), _opened(_path(request["upper"])) as upper:
         lowers = [_lower(path, recorded) for path, recorded in request["lowers"]]
         found = read_upper(upper, lowers, rules)
@@ -111,8 +110,7 @@ def list_files(request: Request, _: list[int]) -> Reply:
 
 def compare(request: Request, _: list[int]) -> Reply:
     """The changes in a directory since it was listed: for where there is no overlay."""
-    owners, default = _read_owners(_path(request["owners"]))
-    rules = OwnerRules(request["ownership"], owners, default)
+    rules = _rules(request)
     before = {LayerPath(name): Listed(*listed) for name, listed in request["listing"]}
     with _told(), _opened(_path(request["directory"])) as root:
         found = compare_directories(before, root, rules)
@@ -145,21 +143,23 @@ def _lower(files: str, recorded: dict[str, list[int]] | None) -> Lower:
     return Lower(path, {name: (uid, gid) for name, (uid, gid) in recorded.items()})
 
 
-def _read_owners(path: Path) -> tuple[dict[int, tuple[int, int]], tuple[int, int]]:
-    """What single mode noted: owners by inode, and the owner of what nothing is known of."""
+def _rules(request: Request) -> OwnerRules:
+    """What single mode noted (`sandbox.protocols.OverlayRoot.owners`)."""
     owners: dict[int, tuple[int, int]] = {}
-    default = (0, 0)
+    default, exact = (0, 0), False
     try:
-        lines = path.read_text(encoding="ascii").splitlines()
+        lines = _path(request["owners"]).read_text(encoding="ascii").splitlines()
     except FileNotFoundError:
-        return owners, default
+        lines = []
     for line in lines:
         key, uid, gid = line.split()
         if key == "default":
             default = (int(uid), int(gid))
+        elif key == "exact":
+            exact = True
         else:
             owners[int(key)] = (int(uid), int(gid))
-    return owners, default
+    return OwnerRules(request["ownership"], owners, default, exact)
 
 
 def open_file(request: Request, _: list[int]) -> tuple[Reply, list[int]]:

@@ -162,10 +162,10 @@ class World:
         """What was written to a root's upper directory, with the owners that were meant."""
         root = root or self.last
         assert isinstance(root, OverlayRoot) and root.upper is not None
-        table, default = _table(root.owners)
+        table, default, exact = _table(root.owners)
         below = [self.listing(path) for path in lowers]
         return {
-            path: self._changed(path, entry, table, default, below)
+            path: self._changed(path, entry, table, default, [] if exact else below)
             for path, entry in self.listing(root.upper).items()
             if path != "."
         }
@@ -223,17 +223,19 @@ def _decode(value: bytes) -> tuple[int, int]:
     return numbers[0], numbers[1]
 
 
-def _table(path: Path | None) -> tuple[dict[int, tuple[int, int]], tuple[int, int]]:
-    """The side table of single mode and the default owner."""
+def _table(path: Path | None) -> tuple[dict[int, tuple[int, int]], tuple[int, int], bool]:
+    """The side table of single mode, the default owner, and whether the step saw owners as they are."""
     owners: dict[int, tuple[int, int]] = {}
-    default = 0, 0
+    default, exact = (0, 0), False
     for line in path.read_text().splitlines() if path is not None and path.exists() else ():
         first, uid, gid = line.split()
         if first == "default":
             default = int(uid), int(gid)
+        elif first == "exact":
+            exact = True
         else:
             owners[int(first)] = int(uid), int(gid)
-    return owners, default
+    return owners, default, exact
 
 
 def eventually(condition: Callable[[], bool], seconds: float) -> bool:
