@@ -24,6 +24,7 @@ _HINTS = {
     "name": "check the spelling, and that this machine has a network",
     "connect-timeout": "check the network; HTTPS_PROXY, HTTP_PROXY and NO_PROXY are honoured",
     "stall": "try again later",
+    "slow": "try again later",
     "broken": "try again later",
     "certificate": "trust the certificate authority with --ca-file",
     "plain": "write http:// if it really is a server without TLS",
@@ -77,7 +78,7 @@ class Web:
 
         with self._lock:
             if self._transport is None:
-                self._transport = Transport(connect_seconds=hosts.network.connect_seconds)
+                self._transport = Transport(hosts.network)
             return self._transport
 
 

@@ -62,9 +62,9 @@ class ConfigTable:
             raise self.fail(key, "must be a number of seconds above 0")
         return float(value)
 
-    def size(self, key: str) -> int:
-        """Bytes: a number, or text such as `64MiB`; 0 when it is not there."""
-        value = self._values.get(key, 0)
+    def size(self, key: str, default: int = 0) -> int:
+        """Bytes: a number, or text such as `64MiB`."""
+        value = self._values.get(key, default)
         self._taken.add(key)
         match = _SIZE.fullmatch(str(value).strip()) if isinstance(value, int | str) else None
         if match is None or isinstance(value, bool) or match[2].upper() not in _UNITS:

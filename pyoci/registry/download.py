@@ -34,7 +34,7 @@ class ResumingReader(io.RawIOBase):
     """Reads `size` bytes from answers that `ask(offset)` gives; `again(failed, failure)` waits, or raises to give up.
 
     The number of failures counts from the last byte that arrived, so that a long blob over a bad line ends well as
-    long as each attempt gets on.
+    long as each attempt gets on. Attempts that were given up for getting on too slowly all count.
     """
 
     def __init__(
@@ -49,6 +49,7 @@ class ResumingReader(io.RawIOBase):
         self._again = again
         self._done = 0
         self._failed = 0
+        self._slow = 0
         self._answer: Answer | None = None  # what `close` looks for, also where asking fails
         self._answer = ask(0)
 
@@ -70,7 +71,8 @@ class ResumingReader(io.RawIOBase):
             except TransportFailure as failure:
                 self._drop()
                 self._failed += 1
-                self._again(self._failed, failure)
+                self._slow += failure.kind == "slow"
+                self._again(max(self._failed, self._slow), failure)
                 continue
             if data:
                 self._done += len(data)

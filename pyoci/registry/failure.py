@@ -36,7 +36,7 @@ __all__ = [
 ERROR_BODY_LIMIT = 64 * 1024
 
 FailureKind: TypeAlias = Literal[
-    "refused", "name", "connect-timeout", "stall", "broken", "tls", "certificate", "plain", "proxy", "request"
+    "refused", "name", "connect-timeout", "stall", "slow", "broken", "tls", "certificate", "plain", "proxy", "request"
 ]
 _PROXY_NAMES = frozenset({"InvalidProxyURL", "ProxySchemeUnknown", "InvalidSchema", "LocationParseError"})
 _LASTING = frozenset({"certificate", "plain", "tls", "request"})
@@ -258,6 +258,7 @@ def transport_error(purpose: str, failure: TransportFailure, *, method: str, url
         "name": "check the spelling, and that this machine has a network",
         "connect-timeout": "check the network; HTTPS_PROXY and NO_PROXY are honoured",
         "stall": "try again; what was already sent or fetched is not lost",
+        "slow": "try again later; low-speed-limit in config.toml says how slow is too slow",
         "broken": "try again; what was already sent or fetched is not lost",
         "certificate": f"put the CA's certificate into certs.d/{registry}/ca.crt or name it in config.toml as ca-files",
         "plain": f"if it really is a registry without TLS, allow it: --insecure-registry {registry}",

@@ -90,6 +90,10 @@ class Network:
     """Before the second attempt; doubled before each further one, with jitter."""
     longest_wait_seconds: float = 60
     """A `Retry-After` beyond it is an error instead of a wait."""
+    low_speed_bytes: int = 1024
+    """Bytes per second; a transfer that is slower is given up and taken up again. 0 for no limit."""
+    low_speed_seconds: float = 60
+    """How long it must have been so."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -200,6 +200,8 @@ def _network(table: ConfigTable) -> Network:
         attempts=table.whole("attempts", default.attempts, minimum=1),
         backoff_seconds=table.seconds("backoff", default.backoff_seconds),
         longest_wait_seconds=table.seconds("longest-wait", default.longest_wait_seconds),
+        low_speed_bytes=table.size("low-speed-limit", default.low_speed_bytes),
+        low_speed_seconds=table.seconds("low-speed-time", default.low_speed_seconds),
     )
 
 

@@ -92,7 +92,7 @@ class Session:
         self.reporter = reporter or Reporter()
         self.cancelled = cancelled or threading.Event()
         self._sleep = sleep
-        self._transport = Transport(connect_seconds=hosts.network.connect_seconds)
+        self._transport = Transport(hosts.network)
         self._backoff = Backoff(hosts.network, random)
         self.redactor = Redactor()
         self._authorizer = Authorizer(credentials, self._token, redactor=self.redactor, clock=clock)
@@ -124,7 +124,7 @@ class Session:
                 failed += 1
                 error = self.error_of(failure, request)
                 few = failure.kind in ("refused", "name") and failed >= _FEW_ATTEMPTS
-                late = request.hurried and (failed > 1 or failure.kind in ("stall", "connect-timeout"))
+                late = request.hurried and (failed > 1 or failure.kind in ("stall", "slow", "connect-timeout"))
                 if request.once or not failure.may_pass or few or late:
                     raise error from failure
                 self.wait(failed, error, reason=str(failure))

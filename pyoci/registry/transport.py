@@ -22,7 +22,8 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from pyoci.errors import UsageError
 from pyoci.registry.failure import TransportFailure, transport_failure
-from pyoci.registry.hosts import Tls
+from pyoci.registry.hosts import Network, Tls
+from pyoci.registry.pace import Pace
 from pyoci.registry.urls import host_of
 
 __all__ = ["Answer", "Body", "Transport"]
@@ -30,6 +31,8 @@ __all__ = ["Answer", "Body", "Transport"]
 _USER_AGENT = "pyoci"
 _POOL_SIZE = 64
 _SEND_BYTES = 64 * 1024
+_READ_BYTES = 256 * 1024
+"""As much as a socket has at once; what is asked for beyond it would be allocated for nothing."""
 
 
 class Body(Protocol):
@@ -54,6 +57,7 @@ class Answer:
     authorization: str | None = field(default=None, repr=False)
     """The header that was sent for it."""
     _raw: Any = field(default=None, repr=False)
+    _pace: Pace = field(repr=False, kw_only=True)
 
     def header(self, name: str) -> str:
         """A header's value, empty when there is none."""
@@ -65,16 +69,21 @@ class Answer:
         return int(text) if text.isascii() and text.isdigit() else None
 
     def read(self, size: int) -> bytes:
-        """Up to `size` bytes of the body as sent; empty at its end.
+        """Up to `size` bytes of the body as sent, as soon as there are some; empty at its end.
 
         Raises:
-            TransportFailure: the connection broke, stalled, or ended before the promised length.
+            TransportFailure: the connection broke, stalled, was too slow, or ended before the promised length.
         """
+        started = self._pace.clock()
         try:
-            data: bytes = self._raw.read(size, decode_content=False)
+            data: bytes = self._raw.read1(min(size, _READ_BYTES), decode_content=False)
+            self._pace.add(len(data), self._pace.clock() - started)
         except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             self.close()
             raise transport_failure(error, host_of(self.url)) from error
+        except TransportFailure:
+            self.close()
+            raise
         return data
 
     def read_upto(self, limit: int) -> bytes:
@@ -109,8 +118,8 @@ class Answer:
 class Transport:
     """Connection pools, one set per way of trusting. May be used from several threads."""
 
-    def __init__(self, *, connect_seconds: float) -> None:
-        self._connect_seconds = connect_seconds
+    def __init__(self, network: Network) -> None:
+        self._network = network
         self._lock = threading.Lock()
         self._adapters: dict[Tls, _Adapter] = {}
 
@@ -134,19 +143,20 @@ class Transport:
         """
         host = host_of(url)
         merged = {"User-Agent": _USER_AGENT, "Accept-Encoding": "identity", **headers}
-        data = body if body is None or isinstance(body, bytes) else _Pieces(body)
+        data = body if body is None or isinstance(body, bytes) else _Pieces(body, Pace(self._network, host))
         try:
             prepared = requests.Request(method, url, headers=merged, data=data).prepare()
             response = self._adapter(tls).send(
                 prepared,
                 stream=True,
-                timeout=(connect_seconds or self._connect_seconds, read_seconds),
+                timeout=(connect_seconds or self._network.connect_seconds, read_seconds),
                 verify=tls.verify,
                 proxies={url.partition("://")[0]: proxy} if proxy else {},
             )
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             raise transport_failure(error, host, proxied=bool(proxy)) from error
-        return Answer(response.status_code, response.headers, url, headers.get("Authorization"), response.raw)
+        authorization, pace = headers.get("Authorization"), Pace(self._network, host)
+        return Answer(response.status_code, response.headers, url, authorization, response.raw, _pace=pace)
 
     def close(self) -> None:
         """Closes every idle connection."""
@@ -168,14 +178,18 @@ class _Pieces:
     they are.
     """
 
-    def __init__(self, body: Body) -> None:
+    def __init__(self, body: Body, pace: Pace) -> None:
         self._body = body
+        self._pace = pace
 
     def __len__(self) -> int:
         return len(self._body)
 
     def __iter__(self) -> Iterator[bytes]:
-        return iter(self._body)
+        for piece in self._body:
+            started = self._pace.clock()
+            yield piece
+            self._pace.add(len(piece), self._pace.clock() - started)
 
 
 class _QuietConnection(HTTPSConnection):
@@ -228,7 +242,7 @@ def _make_context(tls: Tls) -> ssl.SSLContext:
     else:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
-    for path in tls.ca_files:
+    for path in tls.ca_files if tls.verify else ():
         _load(f"CA file {path}", lambda path=path: context.load_verify_locations(path))  # type: ignore[misc]
     for certificate, key in tls.client_certs:
         _load(

@@ -82,7 +82,7 @@ class BlobUpload:
         source = _Source(stream, self._descriptor)
         self._state, offset = opened, 0
         try:
-            failed = reached = refused = 0
+            failed = reached = refused = slow = 0
             while True:
                 if self._state is None:
                     self._state, offset = self.open(), 0
@@ -94,7 +94,8 @@ class BlobUpload:
                     refused += stale
                     if not (_may_pass(error) or (stale and refused == 1)) or not source.can_restart:
                         raise
-                    failed = 1 if source.sent > reached else failed + 1
+                    slow += isinstance(error.__cause__, TransportFailure) and error.__cause__.kind == "slow"
+                    failed = max(1 if source.sent > reached else failed + 1, slow)
                     reached = max(reached, source.sent)
                     self._session.wait(failed, error, reason=error.message)
                 if stale:

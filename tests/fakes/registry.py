@@ -56,6 +56,14 @@ class Stall:
 
 
 @dataclass(frozen=True, slots=True)
+class Trickle:
+    """Sends the body a few bytes at a time, so that the connection is never silent for long and never gets on."""
+
+    pause: float
+    size: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class Cut:
     """Promises the whole body and hangs up after a part of it; `honest` promises only that part."""
 
@@ -79,7 +87,7 @@ class EchoSecrets:
     status: int
 
 
-Action: TypeAlias = Respond | Reset | LoseAnswer | Stall | Cut | Change | EchoSecrets
+Action: TypeAlias = Respond | Reset | LoseAnswer | Stall | Trickle | Cut | Change | EchoSecrets
 
 
 @dataclass(slots=True)
@@ -383,6 +391,11 @@ class _Handler(BaseHTTPRequestHandler):
                     self.wfile.flush()
                     self.connection.shutdown(socket.SHUT_RDWR)
                     raise _HangUp
+            case Trickle(pause, size):
+                for at in range(0, len(body), size):
+                    self.wfile.write(body[at : at + size])
+                    self.wfile.flush()
+                    time.sleep(pause)
             case Stall(seconds, int(after)):
                 self.wfile.write(body[:after])
                 self.wfile.flush()

@@ -35,6 +35,8 @@ def test_everything_that_can_be_set(tmp_path: Path) -> None:
         attempts = 2
         backoff = 0.1
         longest-wait = 5
+        low-speed-limit = "2KiB"
+        low-speed-time = 30
 
         [registry."docker.io"]
         mirrors = ["mirror.example:5000/hub", { location = "m2.example", insecure = true, use = "digest-only" }]
@@ -85,7 +87,7 @@ def test_everything_that_can_be_set(tmp_path: Path) -> None:
         ),
         certs_dirs=(Path("/srv/certs.d"),),
         ca_files=(Path("/etc/corp.pem"), tmp_path / "beside.pem", HOME / "own.pem"),
-        network=Network(3, 20.5, 600, 2, 0.1, 5),
+        network=Network(3, 20.5, 600, 2, 0.1, 5, 2048, 30),
     )
 
 

@@ -285,7 +285,7 @@ def test_a_certificate_that_cannot_be_read(tmp_path_factory: pytest.TempPathFact
             RegistryClient(config) as client,
             pytest.raises(UsageError, match=rf"^cannot use CA file {path}: {reason}"),
         ):
-            client.repository(parse_reference("localhost:1/app:1")).resolve()
+            client.repository(parse_reference("registry.invalid/app:1")).resolve()
 
 
 def test_an_interrupt_ends_a_wait_and_what_comes_after() -> None:
