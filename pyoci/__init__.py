@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pyoci.api.options import Options
     from pyoci.api.repositories import delete, list_tags
     from pyoci.api.run import run
+    from pyoci.api.serving import Served, serve
     from pyoci.api.size import SizeReport, size
     from pyoci.api.transfer import load, pull, push, save
     from pyoci.environment import Environment, current_environment
@@ -48,6 +49,7 @@ __all__ = [
     "ListedFile",
     "Options",
     "PlatformChange",
+    "Served",
     "SizeReport",
     "__version__",
     "annotate_index",
@@ -73,6 +75,7 @@ __all__ = [
     "remove",
     "run",
     "save",
+    "serve",
     "size",
     "tag",
 ]

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pyoci.api.options import Options
     from pyoci.api.repositories import delete, list_tags
     from pyoci.api.run import run
+    from pyoci.api.serving import Served, serve
     from pyoci.api.size import SizeReport, size
     from pyoci.api.transfer import load, pull, push, save
 
@@ -35,6 +36,7 @@ __all__ = [
     "ListedFile",
     "Options",
     "PlatformChange",
+    "Served",
     "SizeReport",
     "annotate_index",
     "build",
@@ -58,6 +60,7 @@ __all__ = [
     "remove",
     "run",
     "save",
+    "serve",
     "size",
     "tag",
 ]
@@ -83,6 +86,8 @@ _HOME = {
     "tag": "images",
     "run": "run",
     "Options": "options",
+    "Served": "serving",
+    "serve": "serving",
     "load": "transfer",
     "pull": "transfer",
     "push": "transfer",

@@ -43,6 +43,7 @@ VERBS = {
     "run": "Run a command in an image",
     "save": "Write images to an archive",
     "size": "Show where the bytes of an image are, and hold them against a budget",
+    "serve": "Give out images as a registry",
     "tag": "Give an image another name",
 }
 """Every verb with its line in the help, in the order shown."""

@@ -64,6 +64,18 @@ class DirectoryLayout:
         stream = io.FileIO(self._open_blob(descriptor.digest), "rb")
         return io.BufferedReader(VerifyingReader(stream, descriptor), _BUFFER)
 
+    def open_raw(self, descriptor: Descriptor) -> BinaryIO:
+        """The blob's file, which can be positioned; nothing of it is verified but its size.
+
+        Raises:
+            ContentNotFound, ContentError: it is not here, or has another size.
+        """
+        stream = io.FileIO(self._open_blob(descriptor.digest), "rb")
+        if os.fstat(stream.fileno()).st_size != descriptor.size:
+            stream.close()
+            raise ContentError(f"{descriptor.digest} in {self.path} has not the {descriptor.size} bytes that it should")
+        return io.BufferedReader(stream, _BUFFER)
+
     def index(self) -> Index:
         """What index.json points at.
 

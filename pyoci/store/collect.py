@@ -18,6 +18,7 @@ from pyoci.errors import ContentError, PyociError
 from pyoci.image import decode_config, media_types
 from pyoci.image.codec import decode_descriptor
 from pyoci.image.descriptor import Descriptor
+from pyoci.store.kept import KeptManifests
 from pyoci.store.store import Store
 
 __all__ = ["Pruned", "prune", "remove_graph"]
@@ -78,6 +79,8 @@ def _tagged(store: Store) -> _Marked:
     marked = _Marked()
     for _, root in store.tags.all():
         _mark(root, store, marked)
+    for root in KeptManifests(store).all():
+        _mark(root, store, marked)
     return marked
 
 
@@ -86,15 +89,16 @@ def remove_graph(root: Descriptor, store: Store) -> list[Digest]:
 
     What the build cache refers to stays: `prune` is for that.
     """
-    keep = _tagged(store)
-    _mark_records(store, keep)
-    gone = _Marked()
-    _mark(root, store, gone)
-    removed = []
-    for digest in sorted(gone.blobs - keep.blobs, key=lambda d: d != root.digest):
-        with suppress(FileNotFoundError):
-            store.blob_path(digest).unlink()
-            removed.append(digest)
+    with store.removal_lock():
+        keep = _tagged(store)
+        _mark_records(store, keep)
+        gone = _Marked()
+        _mark(root, store, gone)
+        removed = []
+        for digest in sorted(gone.blobs - keep.blobs, key=lambda d: d != root.digest):
+            with suppress(FileNotFoundError):
+                store.blob_path(digest).unlink()
+                removed.append(digest)
     return removed
 
 

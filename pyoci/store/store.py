@@ -6,7 +6,7 @@ import hashlib
 import itertools
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -216,6 +216,10 @@ class Store:
         """Holds a named lock that other processes see; waits for it."""
         with locked(self._lock_path(name)):
             yield
+
+    def removal_lock(self) -> AbstractContextManager[None]:
+        """Held by who removes content of images, and by who names content that was there a moment ago."""
+        return self.lock_file("removal")
 
     @contextmanager
     def private_name(self, name: str) -> Iterator[str]:
