@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import BinaryIO
 
 from pyoci.api.services import Options, Services, opened
-from pyoci.content import copy_graph
 from pyoci.digest import Digest
 from pyoci.errors import ContentNotFound, UsageError
 from pyoci.image import Descriptor
@@ -25,6 +24,8 @@ def pull(name: str, *, platform: str = "", all_platforms: bool = False, options:
     Raises:
         ContentNotFound, RegistryError: the registry has no such image, or does not answer.
     """
+    from pyoci.content.copy import copy_graph
+
     reference = parse_reference(name)
     with opened(options, pull=True) as services:
         wanted = parse_platform(platform) if platform else services.environment.platform
@@ -50,8 +51,8 @@ def push_descriptor(reference: Reference, root: Descriptor, services: Services) 
         return [name.removeprefix(here) for name in services.store.origins(descriptor.digest) if name.startswith(here)]
 
     repository = services.client.repository(reference, mount_from=known_places)
-    repository.push(root, services.resolver.content)
-    _remember(root, reference, services)
+    if repository.push(root, services.resolver.content):
+        _remember(root, reference, services)
 
 
 def _remember(root: Descriptor, reference: Reference, services: Services) -> None:
@@ -132,6 +133,7 @@ def load(source: str | Path | BinaryIO, *, options: Options | None = None) -> li
         ContentError, InvalidDocument: it is no archive, or what is in it is not what it says.
     """
     from pyoci.content.archive import open_archive
+    from pyoci.content.copy import copy_graph
 
     loaded: list[Reference | Digest] = []
     with opened(options) as services, ExitStack() as stack:

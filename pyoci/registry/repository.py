@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import BinaryIO
 from urllib.parse import urlencode
 
-from pyoci.content.copy import copy_graph
 from pyoci.content.protocols import ContentSource
 from pyoci.content.successors import is_document
 from pyoci.content.verify import VerifyingReader, read_document
@@ -219,8 +218,9 @@ class Repository:
             )
         self._fallbacks.after_push(self._exchange, raw, media_type, answer, self.put_manifest)
 
-    def push(self, root: Descriptor, source: ContentSource, *, jobs: int = 4) -> None:
+    def push(self, root: Descriptor, source: ContentSource, *, jobs: int = 4) -> bool:
         """Copies `root` and all below it here, mounting what can be mounted, and names it by the reference's tag.
+        Returns whether there was anything to do.
 
         What is here already is not sent again, so that a push which failed goes on from where it was. Where the tag
         means `root` already, one HEAD is all that is sent; where only the root is here, no blob is asked for.
@@ -232,7 +232,9 @@ class Repository:
         if self._is_named(root, source):
             self._session.reporter.transfer_started(root.digest, "push", root.size)
             self._session.reporter.transfer_done(root.digest, "exists")
-            return
+            return False
+        from pyoci.content.copy import copy_graph
+
         sink = NamingSink(self, self.put_manifest, root, self.reference.tag or root.digest)
         copy_graph(
             root,
@@ -246,6 +248,7 @@ class Repository:
             cancelled=self._session.cancelled,
         )
         sink.finish(source)
+        return True
 
     def _is_named(self, root: Descriptor, source: ContentSource) -> bool:
         """Whether there is nothing to do: the tag means `root`, and no list of referrers can lack it."""
