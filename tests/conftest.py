@@ -81,6 +81,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "cc": _programs("gcc", "musl-gcc"),
     "git": _programs("git"),
     "apt": _apt,
+    "rpm": _programs("rpm", "rpmbuild"),
     "browser": _programs("firefox-esr"),
 }
 """By the name after `needs_`: what is missing, or the empty string."""

@@ -53,8 +53,8 @@ def follow(tree: Tree, path: str, *, follow_last: bool = True) -> Followed:
                 return Followed(f"/{step}", None, errno.ELOOP)
             if entry.link.startswith("/"):
                 here.clear()
+            must_be_directory = must_be_directory or (not waiting and entry.link.endswith(("/", "/.")))
             waiting += [name for name in entry.link.split("/")[::-1] if name not in ("", ".")]
-            must_be_directory = must_be_directory or (not waiting and entry.link.endswith("/"))
             continue
         if entry.type != "dir" and (waiting or must_be_directory):
             return Followed(f"/{step}", None, errno.ENOTDIR)

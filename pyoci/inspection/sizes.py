@@ -15,7 +15,7 @@ from pyoci.digest import DiffID, Digest
 from pyoci.image import Image
 from pyoci.inspection.history import LayerBytes, history_rows
 from pyoci.layer.entry import Entry
-from pyoci.layer.index import OPAQUE, REMOVED, LayerIndex
+from pyoci.layer.index import LayerIndex
 from pyoci.layer.indexed import IndexedLayer
 from pyoci.layer.tree import Tree
 
@@ -164,14 +164,17 @@ def _held(tree: Tree, entry: Entry) -> Hashable:
 
 def _wasted(tree: Tree, indexes: Sequence[LayerIndex], seen: set[Hashable]) -> Iterator[WastedFile]:
     """Files of the layers of which no name is in sight."""
+    layers = [_Hiding(index) for index in indexes]
     for number, index in enumerate(indexes):
         names = _other_names(index)
         for position, code in enumerate(index.codes):
             path, size = index.paths[position], index.sizes[position]
             if code != "f" or not size or (number, path) in seen:
                 continue
-            paths = [path, *names.get(path, ())]
-            hidden_by = max(_hider(indexes, number, each) for each in paths)
+            hidden_by = max(
+                next(above for above in range(number + 1, len(layers)) if layers[above].hides(name))
+                for name in (path, *names.get(path, ()))
+            )
             entry = tree.lookup_nofollow(path)
             how: Literal["rewritten", "removed"] = "rewritten" if entry and entry.type != "dir" else "removed"
             yield WastedFile(f"/{path}", size, number, hidden_by, how)
@@ -185,25 +188,33 @@ def _other_names(index: LayerIndex) -> dict[str, list[str]]:
     return names
 
 
-def _hider(indexes: Sequence[LayerIndex], number: int, path: str) -> int:
-    """The first layer above `number` that replaces or removes a path, or something that it lies in."""
-    for above in range(number + 1, len(indexes)):
-        index = indexes[above]
-        position = index.positions.get(path)
-        if position is not None:
-            return above
-        parent = path
-        while parent:
-            parent = parent.rpartition("/")[0]
-            position = index.positions.get(parent)
-            if parent in index.opaque or (position is not None and index.codes[position] != "d"):
-                return above
-    # a directory that an upper layer only implies stands in the place of the file
-    return next((above for above in range(number + 1, len(indexes)) if _lies_in(indexes[above], path)), number)
+class _Hiding:
+    """What one layer hides of those below it."""
 
+    def __init__(self, index: LayerIndex) -> None:
+        self._index = index
+        self._directories: set[str] | None = None
 
-def _lies_in(index: LayerIndex, path: str) -> bool:
-    return any(
-        other.startswith(f"{path}/") and code not in (REMOVED, OPAQUE)
-        for other, code in zip(index.paths, index.codes, strict=True)
-    )
+    def hides(self, path: str) -> bool:
+        """Whether the layer replaces or removes a file, or something that it lies in."""
+        index = self._index
+        if path in index.positions or path in self._implied():
+            return True
+        while path:
+            path = path.rpartition("/")[0]
+            position = index.positions.get(path)
+            if path in index.opaque or (position is not None and index.codes[position] != "d"):
+                return True
+        return False
+
+    def _implied(self) -> set[str]:
+        """Directories that are there because the layer has something in them, or marks them."""
+        if self._directories is None:
+            found = set(self._index.opaque)
+            for path in self._index.paths:
+                parent = path.rpartition("/")[0]
+                while parent and parent not in found:
+                    found.add(parent)
+                    parent = parent.rpartition("/")[0]
+            self._directories = found
+        return self._directories

@@ -22,7 +22,7 @@ from pyoci.layer.entry import Change, Entry, LayerPath, Upsert
 from pyoci.layer.index import REMOVED
 from pyoci.layer.indexed import IndexedLayer, OnePass
 from pyoci.layer.level import Level
-from pyoci.layer.paths import ROOT, join
+from pyoci.layer.paths import ROOT, join, parents_of
 from pyoci.layer.protocols import ChangeSet, OpenContent
 
 __all__ = ["LINK_LIMIT", "Tree", "flatten"]
@@ -235,7 +235,11 @@ class Tree:
         except KeyError:
             pass
         if path:
-            parent = self._at(LayerPath(path.rpartition("/")[0]))
+            above = LayerPath(path.rpartition("/")[0])
+            if above not in self._cache:
+                for directory in parents_of(above):  # from the root down: paths nest deeper than Python calls
+                    self._at(directory)
+            parent = self._at(above)
             found = self._step(parent.stack, path) if parent is not None and parent.stack else None
         else:
             found = self._step(tuple(range(len(self._levels) - 1, -1, -1)), ROOT) or _Found(

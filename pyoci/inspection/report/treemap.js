@@ -54,6 +54,8 @@
     return placed;
   }
 
+  const label = (node) => node[0] + (isDirectory(node) ? "/" : "");
+
   function place(box, x, y, width, height) {
     box.style.left = x + "px"; box.style.top = y + "px";
     box.style.width = width + "px"; box.style.height = height + "px";
@@ -69,6 +71,7 @@
       place(part, x, y, w, h);
       box.appendChild(part);
       fill(part, child, w, h);
+      if (w > 3 * LABEL && h > LABEL) part.appendChild(element("span", label(child), "label"));
     }
   }
 
@@ -96,7 +99,7 @@
 
   function describe(node, numbers) {
     const of = image.size ? (100 * node[1] / image.size).toFixed(1) + " % of the image" : "";
-    const layer = node[2] >= 0 ? ", layer " + node[2] : "";
+    const layer = node[2] >= 0 ? (isDirectory(node) ? ", mostly from layer " : ", layer ") + node[2] : "";
     return pathOf(numbers) + ": " + bytes(node[1]) + (of ? ", " + of : "") + layer;
   }
 
@@ -135,7 +138,7 @@
       cell.setAttribute("aria-label", (isDirectory(child) ? "directory " : "file ") + text); cell.title = text;
       place(cell, x, y, width, height);
       fill(cell, child, width, height);
-      if (width > 2 * LABEL && height > LABEL) cell.appendChild(element("span", child[0] + (isDirectory(child) ? "/" : ""), "label"));
+      if (width > 2 * LABEL && height > LABEL) cell.appendChild(element("span", label(child), "label"));
       cell.addEventListener("click", () => open(number));
       cell.addEventListener("focus", () => { $("status").textContent = text; });
       map.appendChild(cell);

@@ -322,3 +322,12 @@ def test_a_deep_stack_is_cheap_to_look_into(monkeypatch: pytest.MonkeyPatch) -> 
     assert tree.lookup("own50/x") is not None
     assert asked.count("own50") == 100
     assert asked.count("own50/x") == 1
+
+
+def test_paths_nest_deeper_than_python_calls() -> None:
+    """A path may have 4096 bytes, so 2048 directories."""
+    deep = "/".join(["d"] * 2000)
+    tree = Tree([changes_of({f"{deep}/file": b"content"})])
+    entries = list(tree.walk())
+    assert len(entries) == 2001
+    assert Tree([changes_of({f"{deep}/file": b"content"})]).layer_of(entries[-1]) == 0
