@@ -32,7 +32,6 @@ def deliver(request: BuildRequest, result: BuildResult, built: tuple[Built, ...]
     if not request.outputs:
         return
     from pyoci.api.output_options import files_output, image_output, main_form
-    from pyoci.build.forms import in_form
 
     roots = {main_form(request): result.descriptor}
     for output in request.outputs:
@@ -41,6 +40,8 @@ def deliver(request: BuildRequest, result: BuildResult, built: tuple[Built, ...]
             continue
         wanted = image_output(output, request)
         if wanted.form not in roots:
+            from pyoci.build.forms import in_form
+
             roots[wanted.form] = in_form(built, wanted.form, services.store, services.resolver.content).root
         root = roots[wanted.form]
         if output.type == "oci":

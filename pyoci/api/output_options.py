@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pyoci.build.annotations import annotation_attributes, check_annotations, parse_annotations
-from pyoci.build.forms import Form
+from pyoci.build.form import Form
 from pyoci.build.request import BuildRequest, Output
 from pyoci.dockerfile.units import parse_boolean
 from pyoci.errors import UsageError

@@ -1,4 +1,4 @@
-"""The form of an image: how its layers are compressed, whose media types it uses, what it is annotated with.
+"""Images in the form that an output asks for.
 
 What an image unpacks to and its ID are the same in every form. Layers of a base stay as they are unless `force` says
 otherwise; those of the build are written again from their tar, so that equal tars give equal blobs whatever they were
@@ -10,37 +10,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from pyoci.build.annotations import Annotation, chosen
+from pyoci.build.annotations import chosen
 from pyoci.build.builder import Built
 from pyoci.build.cache_key import structural_digest
+from pyoci.build.form import PLAIN, Form
 from pyoci.build.layers import decode_layer, encode_layer
 from pyoci.content import ContentSource
 from pyoci.digest import digest_hex
 from pyoci.errors import DigestMismatch
 from pyoci.image import Descriptor, Image, Index, Layer, encode_index, encode_manifest, media_types
 from pyoci.image.document import make_document
-from pyoci.image.media_types import Compression
 from pyoci.store import Store
 
-__all__ = ["PLAIN", "Form", "Formed", "in_form"]
+__all__ = ["Formed", "in_form"]
 
 _READ = 1 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class Form:
-    """What one `--output` says of the image itself."""
-
-    compression: Compression = "gzip"
-    level: int | None = None
-    """None is the compressor's own choice."""
-    force: bool = False
-    """Layers of the base are compressed so too."""
-    docker_types: bool = False
-    annotations: tuple[Annotation, ...] = ()
-
-
-PLAIN = Form()
 
 
 @dataclass(frozen=True, slots=True)

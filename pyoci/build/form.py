@@ -1,0 +1,26 @@
+"""The form of an image: how its layers are compressed, whose media types it uses, what it is annotated with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pyoci.build.annotations import Annotation
+from pyoci.image.media_types import Compression
+
+__all__ = ["PLAIN", "Form"]
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What one `--output` says of the image itself."""
+
+    compression: Compression = "gzip"
+    level: int | None = None
+    """None is the compressor's own choice."""
+    force: bool = False
+    """Layers of the base are compressed so too."""
+    docker_types: bool = False
+    annotations: tuple[Annotation, ...] = ()
+
+
+PLAIN = Form()
