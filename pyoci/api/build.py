@@ -92,12 +92,26 @@ def build(context: str | Path | BuildRequest = ".", *, options: Options | None =
     watch = Watch(options.reporter)
     with opened(replace(options, reporter=watch), pull=request.pull) as services:
         environment = services.environment
-        found = find(request, environment.working_directory, services.store, surroundings=surroundings(services))
+        found = None
+        if _has_one_form(request):
+            found = find(request, environment.working_directory, services.store, surroundings=surroundings(services))
         if found is not None:
             return _again(request, found, services)
         from pyoci.api.building import build_anew
 
         return build_anew(request, services, watch)
+
+
+def _has_one_form(request: BuildRequest) -> bool:
+    """Whether all outputs take the image as it is kept: another form of it is made from what is built."""
+    if len(request.outputs) < 2:
+        return True
+    from pyoci.api.output_options import image_output, main_form
+
+    form = main_form(request)
+    return all(
+        output.type in ("local", "tar") or image_output(output, request).form == form for output in request.outputs
+    )
 
 
 def surroundings(services: Services) -> tuple[object, ...]:

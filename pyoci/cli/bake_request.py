@@ -2,51 +2,176 @@
 
 from __future__ import annotations
 
-import argparse
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal
 
 from pyoci.api.bake import BakeRequest
+from pyoci.api.bake_permissions import Needs, Permissions
+from pyoci.api.bake_places import Places, places_of, uses_git_secrets
+from pyoci.api.bake_remote import Remote, git_host
 from pyoci.bake.target import Entry, Target
 from pyoci.build.request import BuildRequest, Output, SecretSource, SshSource
 from pyoci.cli.outputs import parse_output
 from pyoci.cli.quantities import parse_host, parse_size, parse_ulimit
 from pyoci.errors import PyociError, UsageError
+from pyoci.platforms import parse_platform
 
-__all__ = ["bake_request", "warn_of_unsupported"]
+if TYPE_CHECKING:
+    import argparse
 
-_URL = re.compile(r"(?:https?|git|ssh)://|git@|github\.com/")
+    from pyoci.api.options import Options
+    from pyoci.cli.bake_environment import BakeEnvironment
+
+__all__ = ["BakeReader"]
+
+_RESOURCES = {
+    "memory-swap": "swap has no limit of its own; memory limits the memory of a RUN",
+    "cpu-shares": "RUN steps have no CPU limit",
+    "cpu-period": "RUN steps have no CPU limit",
+    "cpu-quota": "RUN steps have no CPU limit",
+    "cpuset-cpus": "RUN steps are not bound to processors",
+    "cpuset-mems": "RUN steps are not bound to memory nodes",
+}
+"""Limits that are an error, with the reason."""
+_FILES = ("local", "tar", "oci", "docker")
+"""Outputs that write to a path."""
+_ANNOTATED = ("manifest", "index", "manifest-descriptor", "index-descriptor")
 
 
-def warn_of_unsupported(target: Target, warn: Callable[[str], None], told: set[str]) -> None:
-    """Says what pyoci does instead of what a target asks for and it does not do; each thing once for all targets."""
-    if (target.cache_from or target.cache_to) and "cache" not in told:
-        told.add("cache")
-        warn(
-            "cache-from and cache-to are not used: steps are cached in the store of this machine, "
-            "keep that directory to keep the cache"
+class BakeReader:
+    """Reads the targets of one run."""
+
+    def __init__(
+        self,
+        arguments: argparse.Namespace,
+        permissions: Permissions,
+        options: Options,
+        remote: Remote | None,
+        environment: BakeEnvironment,
+    ) -> None:
+        self._arguments = arguments
+        self._permissions = permissions
+        self._warn = options.reporter.warning
+        self._platform = options.environment.platform
+        self._remote = remote
+        self._environment = environment
+        self._told: set[str] = set()
+
+    def shown(self, target: Target) -> Target:
+        """The target as `--print` shows it: what buildx looks at before it prints is right.
+
+        Raises:
+            UsageError: it is not; the error says which target it is about.
+        """
+        with _about(target):
+            remote = replace(self._remote, scratch=None) if self._remote is not None else None
+            context = places_of(target, remote).context
+            for text in target.platforms or ():
+                parse_platform(text, default=self._platform)
+            for text in target.ulimits or ():
+                parse_ulimit(text)
+            if target.shm_size:
+                parse_size(target.shm_size, "shm-size")
+            for text in target.annotations or ():
+                _annotation(text)
+            return replace(target, context=context)
+
+    def request(self, target: Target) -> BakeRequest:
+        """What is to be built for a target; says what it asks for and pyoci does not do, each thing once for all.
+
+        Raises:
+            UsageError: a value is malformed, or more is wanted than pyoci does; the error says which target it is about.
+        """
+        with _about(target):
+            places = places_of(target, self._remote)
+            self._refuse(target)
+            links = {
+                name: value.removeprefix("target:")
+                for name, value in places.contexts.items()
+                if value.startswith("target:")
+            }
+            return BakeRequest(self._build_request(target, places), links, linked=target.linked)
+
+    def needs(self, target: Target) -> Needs:
+        """What the target reaches for on this machine."""
+        read = list(places_of(target, self._remote).local)
+        read += [one.get("src") for one in target.secret or () if one.get("src")]
+        read += [path for one in target.ssh or () for path in one.get("paths").split(",") if path]
+        read += [one.get("src") for one in target.cache_from or () if one.get("type") == "local" and one.get("src")]
+        write = [one.get("dest") for one in target.cache_to or () if one.get("type") == "local" and one.get("dest")]
+        outputs = () if target.linked else target.output or ()
+        write += [one.get("dest") for one in outputs if one.get("type") in _FILES and one.get("dest") not in ("", "-")]
+        return Needs(
+            insecure="security.insecure" in (target.entitlements or ()),
+            ssh=any(not one.get("paths") for one in target.ssh or ()),
+            delete=any(one.get("type") == "local" and one.get("mode") == "delete" for one in outputs),
+            read=tuple(read),
+            write=tuple(write),
         )
-    wanted = [one for one in target.attest or () if one.get("disabled") != "true"]
-    if wanted and "attest" not in told:
-        told.add("attest")
-        warn(f"attest is not used: no attestation ({wanted[0].get('type')}) is made or pushed")
 
+    def _refuse(self, target: Target) -> None:
+        if (target.cache_from or target.cache_to) and "cache" not in self._told:
+            self._told.add("cache")
+            self._warn(
+                "cache-from and cache-to are not used: steps are cached in the store of this machine, "
+                "keep that directory to keep the cache"
+            )
+        wanted = [one for one in target.attest or () if one.get("disabled") != "true"]
+        for one in wanted:
+            kind = one.get("type")
+            if getattr(self._arguments, kind, ""):
+                raise UsageError(
+                    f"--{kind}={getattr(self._arguments, kind)}: attestations are not made",
+                    hint=f"leave it out, or write --{kind}=false",
+                )
+        if wanted and "attest" not in self._told:
+            self._told.add("attest")
+            self._warn(f"attest is not used: no attestation ({wanted[0].get('type')}) is made or pushed")
+        for name in target.resources or {}:
+            if name in _RESOURCES:
+                raise UsageError(f'the resource "{name}" is not there', hint=_RESOURCES[name])
+        if any(not policy.disabled for policy in target.policy or ()):
+            raise UsageError("policy is not there", hint="source policies are not read; policy disabled=true is")
 
-def bake_request(target: Target, arguments: argparse.Namespace) -> BakeRequest:
-    """What is to be built for a target; errors say which target they are about.
-
-    Raises:
-        UsageError: a value is malformed, or more is wanted than the command line allows.
-    """
-    with _about(target):
-        links = {
-            name: value.removeprefix("target:")
-            for name, value in (target.contexts or {}).items()
-            if value is not None and value.startswith("target:")
-        }
-        return BakeRequest(_build_request(target, arguments), links, linked=target.linked)
+    def _build_request(self, target: Target, places: Places) -> BuildRequest:
+        inline = target.dockerfile_inline
+        secrets = {entry.get("id"): _secret(entry) for entry in target.secret or ()}
+        if self._remote is not None and uses_git_secrets(places.context, self._remote):
+            for one in self._environment.git_secrets(git_host(self._remote.url)):
+                secrets.setdefault(one.id, one)
+        memory = str((target.resources or {}).get("memory", ""))
+        return BuildRequest(
+            context=places.context,
+            file="-" if inline is not None else places.file,
+            stdin=inline.encode("utf-8", "surrogateescape") if inline is not None else None,
+            tags=() if target.linked else target.tags or (),
+            target=target.target or "",
+            platforms=target.platforms or (),
+            build_args=_set(target.args),
+            build_contexts={name: value for name, value in places.contexts.items() if not value.startswith("target:")},
+            outputs=() if target.linked else tuple(_outputs(target)),
+            labels=_set(target.labels),
+            annotations=dict(_annotation(text) for text in target.annotations or ()),
+            no_cache=bool(target.no_cache),
+            no_cache_filter=target.no_cache_filter or (),
+            pull=bool(target.pull),
+            network=_network(target.network or "default"),
+            secrets=tuple(secrets.values()),
+            ssh=tuple(SshSource(entry.get("id"), _one_path(entry)) for entry in target.ssh or ()),
+            add_hosts=tuple(
+                parse_host(f"{name}={address}")
+                for name, addresses in _set(target.extra_hosts).items()
+                for address in addresses.split(",")
+            ),
+            ulimits=dict(parse_ulimit(text) for text in target.ulimits or ()),
+            shm_size=parse_size(target.shm_size, "shm-size") if target.shm_size else 0,
+            memory=parse_size(memory, "memory") if memory else 0,
+            allow=_allowed(target, self._permissions),
+            isolation=self._arguments.isolation,
+            preflight=self._arguments.preflight,
+        )
 
 
 @contextmanager
@@ -61,58 +186,9 @@ def _about(target: Target) -> Iterator[None]:
         raise
 
 
-def _build_request(target: Target, arguments: argparse.Namespace) -> BuildRequest:
-    context = (target.context or ".").removeprefix("cwd://") or "."
-    if context == "-" or target.dockerfile == "-":
-        raise UsageError("context and Dockerfile cannot come from standard input", hint="name a directory or file")
-    inline = target.dockerfile_inline
-    return BuildRequest(
-        context=context,
-        file="-" if inline is not None else _dockerfile(target.dockerfile or "Dockerfile", context),
-        stdin=inline.encode("utf-8", "surrogateescape") if inline is not None else None,
-        tags=() if target.linked else target.tags or (),
-        target=target.target or "",
-        platforms=target.platforms or (),
-        build_args=_set(target.args),
-        build_contexts={
-            name: value.removeprefix("cwd://") or "."
-            for name, value in _set(target.contexts).items()
-            if not value.startswith("target:")
-        },
-        outputs=() if target.linked else tuple(_outputs(target)),
-        labels=_set(target.labels),
-        annotations=dict(_annotation(text) for text in target.annotations or ()),
-        no_cache=bool(target.no_cache),
-        no_cache_filter=target.no_cache_filter or (),
-        pull=bool(target.pull),
-        network=_network(target.network or "default"),
-        secrets=tuple(_secret(entry) for entry in target.secret or ()),
-        ssh=tuple(SshSource(entry.get("id"), _one_path(entry)) for entry in target.ssh or ()),
-        add_hosts=tuple(
-            parse_host(f"{name}={address}")
-            for name, addresses in _set(target.extra_hosts).items()
-            for address in addresses.split(",")
-        ),
-        ulimits=dict(parse_ulimit(text) for text in target.ulimits or ()),
-        shm_size=parse_size(target.shm_size, "shm-size") if target.shm_size else 0,
-        allow=_allowed(target, arguments),
-        isolation=arguments.isolation,
-        preflight=arguments.preflight,
-    )
-
-
 def _set(values: object) -> dict[str, str]:
     """What has a value; null leaves the Dockerfile's."""
     return {key: value for key, value in values.items() if value is not None} if isinstance(values, dict) else {}
-
-
-def _dockerfile(name: str, context: str) -> str:
-    """Where the Dockerfile is: below the context, unless it is named from the working directory."""
-    if name.startswith("cwd://"):
-        return name.removeprefix("cwd://")
-    if name.startswith("/") or _URL.match(name) or _URL.match(context):
-        return name
-    return name if context == "." else f"{context.rstrip('/')}/{name}"
 
 
 def _outputs(target: Target) -> Iterator[Output]:
@@ -134,6 +210,10 @@ def _annotation(text: str) -> tuple[str, str]:
     key, equals, value = text.partition("=")
     if not key or not equals:
         raise UsageError(f'invalid annotation "{text}"', hint="write key=value")
+    kinds, colon, _ = key.rpartition(":")
+    for kind in kinds.split(",") if colon else ():
+        if kind.partition("[")[0] not in _ANNOTATED:
+            raise UsageError(f'unknown annotation type "{kind}"', hint=f"the types are {', '.join(_ANNOTATED)}")
     return key, value
 
 
@@ -158,12 +238,14 @@ def _one_path(entry: Entry) -> str:
     return path
 
 
-def _allowed(target: Target, arguments: argparse.Namespace) -> frozenset[str]:
-    """What the target needs, as far as the command line allows it."""
-    allowed = {name for text in arguments.allow for name in text.split(",")}
+def _allowed(target: Target, permissions: Permissions) -> frozenset[str]:
+    """What the target needs, as far as it is allowed. The network of a RUN is the host's in any case."""
     for name in target.entitlements or ():
         if name not in ("security.insecure", "network.host"):
             raise UsageError(f'unknown entitlement "{name}"', hint="there are security.insecure and network.host")
-        if name == "security.insecure" and name not in allowed:
-            raise UsageError(f"it needs the entitlement {name}", hint=f"grant it with --allow {name}")
-    return frozenset(allowed | {name for name in target.entitlements or () if name == "network.host"})
+    wanted = {name for name in target.entitlements or () if name == "network.host"}
+    if permissions.host_network:
+        wanted.add("network.host")
+    if permissions.insecure:
+        wanted.add("security.insecure")
+    return frozenset(wanted)

@@ -15,7 +15,8 @@ from pyoci.digest import Digest
 from pyoci.errors import UsageError
 from pyoci.image.descriptor import Descriptor
 from pyoci.reference import Reference, parse_reference
-from pyoci.store import KeptManifests, Store
+from pyoci.store import Store
+from pyoci.store.kept import KeptManifests
 from pyoci.store.files import storage_errors
 
 __all__ = ["Inventory", "LayoutInventory", "StoreInventory", "WritableInventory"]

@@ -10,8 +10,7 @@ takes it alone.
 Spec: image-spec image-layout.md.
 """
 
-from pyoci.store.kept import KeptManifests
 from pyoci.store.store import BlobWriter, Store
 from pyoci.store.tags import Tags
 
-__all__ = ["BlobWriter", "KeptManifests", "Store", "Tags"]
+__all__ = ["BlobWriter", "Store", "Tags"]

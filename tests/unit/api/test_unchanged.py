@@ -15,6 +15,7 @@ import pyoci.api.building
 from pyoci.api.build import BuildResult, build
 from pyoci.api.images import tag
 from pyoci.api.options import Options
+from pyoci.build.request import Output
 from pyoci.build.unchanged import Watch
 from pyoci.errors import UsageError
 from pyoci.location import Location
@@ -280,6 +281,17 @@ def test_what_this_machine_alone_cannot_tell_is_planned(world: World, context: s
         fields["options"] = replace(world.options, environment=environment)
     for _ in range(3):
         assert world.plans(**fields) == 1
+
+
+def test_outputs_of_two_forms_are_made_each_time(world: World, tmp_path: Path) -> None:
+    outputs = tuple(
+        Output("oci", str(tmp_path / f"{kind}.tar"), {"compression": kind}) for kind in ("gzip", "uncompressed")
+    )
+    for _ in range(3):
+        assert world.plans(outputs=outputs) == 1
+    assert world.plans(outputs=outputs[1:]) == 1
+    assert world.plans(outputs=outputs[1:]) == 0
+    assert world.run(outputs=outputs[1:]).digest != world.run(outputs=outputs[:1]).digest
 
 
 def test_a_watch_passes_everything_on() -> None:
