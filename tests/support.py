@@ -45,6 +45,7 @@ _FLAGS = "unit/cli/test_build_flags.py::test_"
 _RUNS = "integration/test_build_flags.py::test_"
 _DOCKER = "unit/cli/test_docker_flags.py::test_"
 _ADD = "integration/fetch/test_add.py::test_"
+_CACHES = "integration/test_exported_caches.py::test_"
 _FORMS = "unit/cli/test_output_forms.py::test_"
 _FORM_TESTS = (
     f"{_FORMS}what_is_new_is_compressed_as_asked_and_the_base_by_force_alone",
@@ -120,8 +121,16 @@ DOCKER_FLAGS = (
     Row("--build-arg", (f"{_FLAGS}file_target_and_build_args", f"{_FLAGS}a_build_argument_from_the_environment")),
     Row("--build-context", (f"{_FLAGS}named_contexts", f"{_CONTEXTS}named_contexts")),
     Row("--builder", _WARNED, "partly", "taken with a warning: there is one builder"),
-    Row("--cache-from", _WARNED, "partly", "taken with a warning: the cache is in the store"),
-    Row("--cache-to", (*_WARNED, _ATTESTED[-1]), "partly", "`type=inline` with a warning, others are an error"),
+    Row(
+        "--cache-from",
+        (f"{_CACHES}a_registry_s_cache_leaves_nothing_to_do", f"{_CACHES}an_image_carries_its_own_cache"),
+    ),
+    Row(
+        "--cache-to",
+        (f"{_CACHES}what_there_is_not_is_refused_before_anything_runs",),
+        "partly",
+        "not `gha`, `s3`, `azblob`",
+    ),
     Row("--call", (f"{_FLAGS}checks_and_calls_build_nothing",)),
     Row("--cgroup-parent", ("integration/sandbox/test_limits.py::test_a_cgroup_for_steps",)),
     Row("--check", (f"{_FLAGS}checks_and_calls_build_nothing",)),

@@ -89,6 +89,10 @@ def build(context: str | Path | BuildRequest = ".", *, options: Options | None =
         from pyoci.api.output_options import insecure_hosts
 
         options = replace(options, insecure_registries=(*options.insecure_registries, *insecure_hosts(request)))
+    if any("registry.insecure" in place.attributes for place in (*request.cache_from, *request.cache_to)):
+        from pyoci.api.cache_options import insecure_caches
+
+        options = replace(options, insecure_registries=(*options.insecure_registries, *insecure_caches(request)))
     watch = Watch(options.reporter)
     with opened(replace(options, reporter=watch), pull=request.pull) as services:
         environment = services.environment

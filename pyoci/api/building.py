@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from pyoci.api.build import BuildResult, name_result, surroundings
+from pyoci.api.cache_options import cache_sources, cache_targets, written_references
 from pyoci.api.deliver import deliver
 from pyoci.api.output_options import check_outputs, main_form, pushed_names
 from pyoci.api.preflight import preflight
@@ -14,7 +17,8 @@ from pyoci.build.forms import in_form
 from pyoci.build.request import BuildRequest
 from pyoci.build.steps import GitStep, HttpStep
 from pyoci.build.unchanged import Found, Watch
-from pyoci.image import Descriptor, Image
+from pyoci.digest import Digest
+from pyoci.image import Descriptor, Image, Layer
 
 __all__ = ["DEFAULT_JOBS", "build_anew", "finish"]
 
@@ -38,7 +42,9 @@ def _build(parts: Prepared, services: Services, watch: Watch) -> BuildResult:
     parts.secrets.check()
     build_services = parts.build_services()
     check_outputs(request, parts.platforms)
-    with push_permission(pushed_names(request), services) as wait_for_permission:
+    cache_sources(request)
+    written = (*pushed_names(request), *written_references(request))
+    with push_permission(written, services) as wait_for_permission:
         plans = plan_images(parts.dockerfile, parts.plan_options, build_services)
         parts.report_checks()
         wait_for_permission()
@@ -51,8 +57,18 @@ def _build(parts: Prepared, services: Services, watch: Watch) -> BuildResult:
         jobs=request.jobs or DEFAULT_JOBS,
         timeout_seconds=request.step_timeout_seconds,
         limits=parts.limits,
+        imported=imported_steps(parts, services),
     )
     return finish(parts, built, services, watch)
+
+
+def imported_steps(parts: Prepared, services: Services) -> Mapping[Digest, Layer]:
+    """What steps added elsewhere, by their keys, as far as the request says where that is."""
+    if not parts.request.cache_from:
+        return {}
+    from pyoci.api.caches import import_caches
+
+    return import_caches(parts.request, services, parts.epoch)
 
 
 def finish(parts: Prepared, built: tuple[Built, ...], services: Services, watch: Watch | None = None) -> BuildResult:
@@ -60,16 +76,29 @@ def finish(parts: Prepared, built: tuple[Built, ...], services: Services, watch:
 
     Raises:
         PreflightError: findings end the build.
-        UsageError, RegistryError, ContentError: an output cannot be delivered; the images stay in the store.
+        UsageError, RegistryError, ContentError: an output or cache cannot be delivered; the images stay in the store.
     """
     request = parts.request
-    parts.opener.close()
+    targets = cache_targets(request)
+    if not targets:
+        parts.opener.close()  # what is exported is named by what was read
+    else:
+        from pyoci.api.caches import with_inline_cache
+
+        built = with_inline_cache(built, targets, services, parts.epoch)
     preflight(request, built, services, parts.secrets, parts.dockerfile.check)
     result = _result(built, parts, services)
+    if request.tags or any(output.type == "image" for output in request.outputs):
+        _fetch_missing(built, services, own=not request.outputs)
     name_result(result, services.store)
     if watch is not None:
         _keep(result, built, parts, services, watch)
     deliver(request, result, built, services)
+    if targets:
+        from pyoci.api.caches import export_caches
+
+        export_caches(built, targets, services, parts.epoch)
+        parts.opener.close()
     return result
 
 
@@ -78,6 +107,18 @@ def _result(built: tuple[Built, ...], parts: Prepared, services: Services) -> Bu
     manifests = tuple(image.manifest.descriptor(platform=image.platform) for image in made.images)
     image_id = made.images[0].image_id if len(made.images) == 1 else made.root.digest
     return BuildResult(made.root, image_id, manifests, parts.tags, lambda: made.images)
+
+
+def _fetch_missing(built: tuple[Built, ...], services: Services, *, own: bool) -> None:
+    """Brings layers into the store that the image kept there would lack: what only a layout or archive has that this
+    build was given, and with `own` what its steps added elsewhere.
+    """
+    for one in built:
+        for number, layer in enumerate(one.image.layers):
+            blob = layer.descriptor
+            is_own = own and number >= one.base_layers
+            if not services.store.has(blob) and (is_own or services.origins.has_here(blob)):
+                services.resolver.content.fill(blob)
 
 
 def _keep(result: BuildResult, built: tuple[Built, ...], parts: Prepared, services: Services, watch: Watch) -> None:

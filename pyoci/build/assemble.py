@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from pyoci.build.cache_records import INLINE
 from pyoci.build.filesystem import Filesystem
 from pyoci.build.layers import layer_of_snapshot
 from pyoci.build.plan import Plan
@@ -24,6 +25,9 @@ from pyoci.snapshot.protocols import Snapshotter
 from pyoci.store import Store
 
 __all__ = ["assemble_image"]
+
+_OF_A_CACHE = frozenset({INLINE, "moby.buildkit.cache.v0"})
+"""What a base says of the build that made it."""
 
 
 def assemble_image(
@@ -53,7 +57,7 @@ def assemble_image(
         history=_history(base, plan.history, len(layers)),
         created=timestamp(epoch),
         author=plan.author,
-        extra=base.extra if base else {},
+        extra={name: value for name, value in base.extra.items() if name not in _OF_A_CACHE} if base else {},
     )
     config_document = encode_config(value)
     manifest = Manifest(

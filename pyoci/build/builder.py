@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pyoci.build.agents import Agents
 from pyoci.build.assemble import assemble_image
-from pyoci.build.cache import StoreCache
+from pyoci.build.cache import Cache, ImportedCache, StoreCache
 from pyoci.build.executor import StepExecutor
 from pyoci.build.fetcher import Fetcher
 from pyoci.build.filesystem import Filesystem, Result, SourceFiles
@@ -18,19 +18,20 @@ from pyoci.build.operations.run import RunServices
 from pyoci.build.plan import Bases, Plan, PlanOptions
 from pyoci.build.scopes import PROXY_NAMES
 from pyoci.build.secrets import Secrets
-from pyoci.build.solver import solve
+from pyoci.build.solver import Executor, solve
 from pyoci.build.stages import make_plan
 from pyoci.build.trees import Trees
+from pyoci.digest import Digest
 from pyoci.dockerfile.instructions import Dockerfile
 from pyoci.errors import DockerfileError, raise_collected
-from pyoci.image.image import Image
+from pyoci.image.image import Image, Layer
 from pyoci.platforms import Platform
 from pyoci.progress import Reporter
 from pyoci.sandbox.protocols import NO_LIMITS, Limits, Sandbox
 from pyoci.snapshot.protocols import Snapshotter
 from pyoci.store import Store
 
-__all__ = ["BuildServices", "Built", "assembled", "build_images", "plan_images", "step_executor"]
+__all__ = ["BuildServices", "Built", "assembled", "build_images", "known_steps", "plan_images", "step_executor"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,10 @@ class Built:
     plan: Plan
     image: Image
     filesystem: Filesystem
+    results: Mapping[VertexID, Result] = field(repr=False, compare=False)
+    """Of every vertex of the plan."""
+    executor: Executor = field(repr=False, compare=False)
+    """Who knows what the steps read."""
 
     @property
     def base_layers(self) -> int:
@@ -103,8 +108,11 @@ def build_images(
     jobs: int = 0,
     timeout_seconds: float | None = None,
     limits: Limits = NO_LIMITS,
+    imported: Mapping[Digest, Layer] | None = None,
 ) -> tuple[Built, ...]:
     """Carries the plans out as one graph, so that what they share runs once, and assembles an image from each.
+
+    `imported` is what steps added elsewhere, by their keys.
 
     Raises:
         PyociError: of the first step that failed.
@@ -115,12 +123,18 @@ def build_images(
     results = solve(
         graph,
         executor=executor,
-        cache=StoreCache(services.store),
+        cache=known_steps(services.store, imported or {}),
         reporter=services.reporter,
         jobs=jobs or max(2, os.cpu_count() or 1),
         cancelled=services.cancelled,
     )
-    return assembled(plans, results, services, labels=labels, epoch=epoch)
+    return assembled(plans, results, executor, services, labels=labels, epoch=epoch)
+
+
+def known_steps(store: Store, imported: Mapping[Digest, Layer]) -> Cache:
+    """What is known of steps, here and elsewhere."""
+    own = StoreCache(store)
+    return ImportedCache(own, imported) if imported else own
 
 
 def step_executor(
@@ -145,6 +159,7 @@ def step_executor(
 def assembled(
     plans: tuple[Plan, ...],
     results: Mapping[VertexID, Result],
+    executor: Executor,
     services: BuildServices,
     *,
     labels: Mapping[str, str],
@@ -163,5 +178,5 @@ def assembled(
             epoch=epoch,
             labels=labels,
         )
-        built.append(Built(plan, image, filesystem))
+        built.append(Built(plan, image, filesystem, results, executor))
     return tuple(built)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Protocol
 
 from pyoci.build.layers import decode_layer, encode_layer
@@ -12,7 +13,7 @@ from pyoci.image.image import Layer
 from pyoci.snapshot.protocols import SnapshotID
 from pyoci.store import Store
 
-__all__ = ["Cache", "Own", "StoreCache"]
+__all__ = ["Cache", "ImportedCache", "Own", "StoreCache"]
 
 Own = Layer | SnapshotID
 """What a step added: a layer, or a kept upper directory."""
@@ -50,3 +51,22 @@ class StoreCache:
     def put(self, key: Digest, own: Own) -> None:
         raw = encode_layer(own) if isinstance(own, Layer) else canonical_json({"snapshot": own})
         self._store.write_file("records", digest_hex(key), raw)
+
+
+class ImportedCache:
+    """Records from elsewhere before those of the store, so that machines that share them agree on what comes after.
+
+    Nothing imported is remembered in the store: it is trusted as long as the user names where it is from.
+    """
+
+    def __init__(self, own: Cache, imported: Mapping[Digest, Layer]) -> None:
+        self._own = own
+        self._imported = imported
+        self._layers = {id(layer) for layer in imported.values()}
+
+    def get(self, key: Digest) -> Own | None:
+        return self._imported.get(key) or self._own.get(key)
+
+    def put(self, key: Digest, own: Own) -> None:
+        if id(own) not in self._layers:
+            self._own.put(key, own)

@@ -61,6 +61,8 @@ class StepExecutor:
     fetcher: Fetcher
     reporter: Reporter
     _selections: dict[tuple[VertexID, int], list[Selection]] = field(default_factory=dict)
+    _read: dict[tuple[VertexID, int], Digest] = field(default_factory=dict)
+    """What COPY reads, by input. It is asked for again when records are exported, and files may change until then."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def source(self, vertex: Vertex) -> Result:
@@ -140,16 +142,26 @@ class StepExecutor:
         step = vertex.step
         match step:
             case CopyStep():
-                files = self._files(source)
-                chosen: list[Selection] = []
-                for number, argument in enumerate(step.sources):
-                    if argument.input == position:
-                        chosen.extend(self._select(vertex, number, source))
-                return selection_digest(chosen, files, times=isinstance(source, SourceFiles) and source.keeps_times)
+                key = (vertex.id, position)
+                with self._lock:
+                    known = self._read.get(key)
+                if known is None:
+                    known = self._copied_digest(vertex, step, position, source)
+                    with self._lock:
+                        self._read[key] = known
+                return known
             case RunStep():
                 return self._mount_digest(step, position, source)
             case _:
                 return structural_digest(source.result_id)
+
+    def _copied_digest(self, vertex: Vertex, step: CopyStep, position: int, source: Result) -> Digest:
+        chosen: list[Selection] = []
+        for number, argument in enumerate(step.sources):
+            if argument.input == position:
+                chosen.extend(self._select(vertex, number, source))
+        times = isinstance(source, SourceFiles) and source.keeps_times
+        return selection_digest(chosen, self._files(source), times=times)
 
     def _mount_digest(self, step: RunStep, position: int, source: Result) -> Digest:
         """Of what the mounts of a RUN show of an input: one directory by content, the whole by its identity."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Literal
 
-__all__ = ["BuildRequest", "Output", "OutputType", "SecretSource", "SshSource"]
+__all__ = ["BuildRequest", "CachePlace", "Output", "OutputType", "SecretSource", "SshSource"]
 
 OutputType = Literal["image", "registry", "oci", "docker", "local", "tar"]
 
@@ -21,6 +21,16 @@ class Output:
     """A path, or `-` for standard output; empty where the type needs none."""
     attributes: Mapping[str, str] = field(default_factory=dict, hash=False)
     """What else was given: `name`, `push`, `tar`, `compression`, `annotation.…`."""
+
+
+@dataclass(frozen=True, slots=True)
+class CachePlace:
+    """One `--cache-from` or `--cache-to`: where records of steps are, beside the store."""
+
+    type: str
+    """`registry`, `local` or `inline`; other engines know more."""
+    attributes: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """`ref`, `src`, `dest`, `tag`, `mode`, `ignore-error` and the like."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +72,10 @@ class BuildRequest:
     no_cache: bool = False
     no_cache_filter: tuple[str, ...] = ()
     """Stages that are built without the cache."""
+    cache_from: tuple[CachePlace, ...] = ()
+    """Where steps are looked for before the store."""
+    cache_to: tuple[CachePlace, ...] = ()
+    """Where what the steps added is put for others."""
     pull: bool = False
     network: Literal["default", "host", "none"] = "default"
     secrets: tuple[SecretSource, ...] = ()

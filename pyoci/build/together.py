@@ -9,10 +9,10 @@ cache are made of the steps alone, as ever.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
-from pyoci.build.builder import BuildServices, Built, assembled, step_executor
-from pyoci.build.cache import Own, StoreCache
+from pyoci.build.builder import BuildServices, Built, assembled, known_steps, step_executor
+from pyoci.build.cache import Own
 from pyoci.build.cache_key import structural_digest
 from pyoci.build.executor import StepExecutor
 from pyoci.build.filesystem import Result
@@ -23,6 +23,7 @@ from pyoci.build.scopes import PROXY_NAMES
 from pyoci.build.solver import solve
 from pyoci.build.steps import ContextStep, GitStep, HttpStep, RunStep, SecretMountStep, SshMountStep, Step
 from pyoci.digest import Digest, digest_hex
+from pyoci.image.image import Layer
 from pyoci.sandbox.protocols import Limits
 
 __all__ = ["Job", "build_together"]
@@ -42,6 +43,8 @@ class Job:
     """The new name of each context, by the one that the plans use: equal names mean equal contents."""
     limits: Limits
     epoch: int
+    imported: Mapping[Digest, Layer] = field(default_factory=dict, hash=False)
+    """What steps added elsewhere, by their keys."""
 
 
 @dataclass(slots=True)
@@ -88,10 +91,11 @@ def build_together(jobs: Sequence[Job], *, parallel: int) -> list[tuple[Built, .
                 if vertex.no_cache and not known.no_cache:
                     vertices[name] = replace(known, no_cache=True)
     services = jobs[0].services
+    shared = _Shared(owners)
     results = solve(
         Graph(vertices),
-        executor=_Shared(owners),
-        cache=StoreCache(services.store),
+        executor=shared,
+        cache=known_steps(services.store, {key: layer for job in jobs for key, layer in job.imported.items()}),
         reporter=services.reporter,
         jobs=parallel,
         cancelled=services.cancelled,
@@ -100,6 +104,7 @@ def build_together(jobs: Sequence[Job], *, parallel: int) -> list[tuple[Built, .
         assembled(
             plans,
             results,
+            shared,
             job.services,
             labels=job.request.labels,
             epoch=job.epoch,

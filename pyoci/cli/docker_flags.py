@@ -55,8 +55,6 @@ def add_docker_flags(parser: argparse.ArgumentParser) -> None:
             constant = text in _TRUE
             add(f"{flag}={text}", dest=name, action="store_const", const=constant, help=argparse.SUPPRESS)
     add("--builder", default="", metavar="NAME", help="there are no builders to choose from")
-    add("--cache-from", action="append", default=[], metavar="CACHE", help="the cache is that of the store")
-    add("--cache-to", action="append", default=[], metavar="type=inline", help="the cache stays in the store")
     add("--provenance", default="", metavar="false", help="attestations are not made")
     add("--sbom", default="", metavar="false", help="attestations are not made")
     add("--attest", action="append", default=[], metavar="type=T,disabled=true", help="attestations are not made")
@@ -91,14 +89,6 @@ def _left_out(arguments: argparse.Namespace) -> Iterator[str]:
         yield "--rm=false is left out: no container of a step is kept"
     if arguments.builder:
         yield f"--builder {arguments.builder} is left out: pyoci builds by itself"
-    for text in arguments.cache_from:
-        yield f"--cache-from {text} is left out: steps are looked up in the store alone"
-    for text in arguments.cache_to:
-        if text != "inline" and key_values(text, "--cache-to").get("type") != "inline":
-            raise UsageError(
-                f"--cache-to {text}: the build cache cannot be exported", hint="keep the directory of --store instead"
-            )
-        yield f"--cache-to {text} is left out: the image holds no build cache"
     _refuse_attestations(arguments)
 
 

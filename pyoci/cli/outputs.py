@@ -1,4 +1,4 @@
-"""The value of `--output`, as docker buildx writes it."""
+"""The values of `--output`, `--cache-from` and `--cache-to`, as docker buildx writes them."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import cast, get_args
 
-from pyoci.build.request import Output, OutputType
+from pyoci.build.request import CachePlace, Output, OutputType
 from pyoci.cli.arguments import key_values
 from pyoci.errors import UsageError
 
-__all__ = ["parse_output", "pushed", "write_result"]
+__all__ = ["parse_caches", "parse_output", "pushed", "write_result"]
 
 
 def parse_output(text: str) -> Output:
@@ -42,6 +42,24 @@ def pushed(outputs: list[Output]) -> list[Output]:
         replace(output, attributes={**output.attributes, "push": "true"}) if output.type == "image" else output
         for output in outputs
     ]
+
+
+def parse_caches(text: str, flag: str) -> list[CachePlace]:
+    """`type=registry,ref=NAME`, or lone names of images; `inline` is what docker's older builder called that.
+
+    Raises:
+        UsageError: it is malformed, or has no type.
+    """
+    if "=" not in text:
+        return [
+            CachePlace("inline") if name == "inline" and flag == "--cache-to" else CachePlace("registry", {"ref": name})
+            for name in text.split(",")
+        ]
+    values = key_values(text, flag)
+    kind = values.pop("type", "")
+    if not kind:
+        raise UsageError(f"{flag} {text}: type is required", hint=f"write {flag} type=registry,ref=NAME")
+    return [CachePlace(kind, values)]
 
 
 def write_result(path: str, text: str) -> None:

@@ -10,6 +10,8 @@ from typing import Literal
 from pyoci.errors import InvalidDocument
 
 __all__ = [
+    "BUILDKIT_CACHE_CONFIG",
+    "CACHE_CONFIG",
     "CONFIG",
     "DOCKER_CONFIG",
     "DOCKER_INDEX",
@@ -42,6 +44,9 @@ LAYER = "application/vnd.oci.image.layer.v1.tar"
 LAYER_GZIP = LAYER + "+gzip"
 LAYER_ZSTD = LAYER + "+zstd"
 EMPTY = "application/vnd.oci.empty.v1+json"
+CACHE_CONFIG = "application/vnd.pyoci.cache.config.v1+json"
+"""Of an exported build cache."""
+BUILDKIT_CACHE_CONFIG = "application/vnd.buildkit.cacheconfig.v0"
 
 DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"

@@ -6,10 +6,10 @@ import argparse
 import json
 import sys
 
-from pyoci.build.request import BuildRequest, SecretSource, SshSource
+from pyoci.build.request import BuildRequest, CachePlace, SecretSource, SshSource
 from pyoci.cli.arguments import add_connection, add_progress, key_value, key_values, values_or_environment, working
 from pyoci.cli.docker_flags import add_docker_flags, left_out
-from pyoci.cli.outputs import parse_output, pushed, write_result
+from pyoci.cli.outputs import parse_caches, parse_output, pushed, write_result
 from pyoci.cli.quantities import parse_host, parse_size, parse_ulimit
 from pyoci.errors import UsageError
 
@@ -62,6 +62,8 @@ def _add_steps(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--no-cache", action="store_true", help="run every step again")
     _repeated(parser, "--no-cache-filter", "STAGE", "run the steps of a stage again")
+    _repeated(parser, "--cache-from", "type=T,…", "look for steps in a registry or directory as well")
+    _repeated(parser, "--cache-to", "type=T,…", "put what the steps added there for others: registry, local, inline")
     add("--network", choices=("default", "host", "none"), default="default", help="network of RUN steps")
     _repeated(parser, "--secret", "id=ID[,src=FILE|env=VAR]", "secret for RUN --mount")
     _repeated(parser, "--ssh", "default|ID[=SOCKET|KEY]", "ssh agent or key for RUN and git")
@@ -170,6 +172,8 @@ def _request(arguments: argparse.Namespace) -> BuildRequest:
         annotations=dict(key_value(text, "--annotation") for text in arguments.annotation),
         no_cache=arguments.no_cache,
         no_cache_filter=tuple(name for text in arguments.no_cache_filter for name in text.split(",")),
+        cache_from=_caches(arguments.cache_from, "--cache-from"),
+        cache_to=_caches(arguments.cache_to, "--cache-to"),
         pull=arguments.pull,
         network=arguments.network,
         secrets=tuple(_secret(text) for text in arguments.secret),
@@ -194,6 +198,10 @@ def _entitlement(name: str) -> str:
             f'invalid entitlement "{name}" for --allow', hint="the entitlements are security.insecure and network.host"
         )
     return name
+
+
+def _caches(texts: list[str], flag: str) -> tuple[CachePlace, ...]:
+    return tuple(place for text in texts if text for place in parse_caches(text, flag))
 
 
 def _label(text: str) -> tuple[str, str]:

@@ -199,7 +199,7 @@ def test_no_base_is_fetched_to_look_at_an_image(world: World) -> None:
     (layer,) = base.images[0].layers
     (world.path / "other").mkdir()
     other = World(world.path / "other")
-    fields: dict[str, Any] = {"build_contexts": {"base": f"oci-layout://{world.path / 'layout'}"}}
+    fields: dict[str, Any] = {"build_contexts": {"base": f"oci-layout://{world.path / 'layout'}"}, "tags": ()}
     heard = Heard()
     other.build("FROM base\nCOPY --link program /app\n", heard, **fields)
     assert heard.warnings == []
