@@ -7,7 +7,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pyoci.api.services import Options, Services, opened
+from pyoci.api.options import Options
+from pyoci.api.services import Services, opened
 from pyoci.errors import UsageError
 
 if TYPE_CHECKING:

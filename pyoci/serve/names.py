@@ -51,7 +51,8 @@ def read_name(path: str, *, addresses: tuple[str, ...], namespace: str = "") -> 
         raise _invalid(path)
     if namespace and namespace not in addresses:
         reference = _parsed(f"{namespace}/{path}")
-        if reference is None or ("." not in namespace and ":" not in namespace and namespace != "localhost"):
+        is_host = namespace == "localhost" or "." in namespace or ":" in namespace
+        if reference is None or not is_host or "/" in namespace:
             raise Refused(400, "NAME_INVALID", f'"{namespace[:80]}" is not a registry', detail={"ns": namespace[:255]})
         return RepositoryName(path, reference.registry, reference.repository)
     # The first part may look like a host and be none (`a_b.c/app`); then it is docker.io's as any other.
