@@ -29,7 +29,7 @@ class ImageSummary:
     created: str | None
     """RFC 3339."""
     size: int
-    """Bytes of the layers' uncompressed tars, as docker counts; compressed ones where a layer was never read."""
+    """Bytes of the files of all layers, as docker counts; of the blob where a layer was never read."""
     root: Descriptor
 
 

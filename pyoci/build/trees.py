@@ -118,9 +118,9 @@ class Trees:
 
 
 def layer_size(layer: Layer, store: Store) -> int:
-    """Bytes of a layer's uncompressed tar where its index is there, else of its blob."""
+    """Bytes of a layer's files where its index is there, else of its blob."""
     raw = store.read_file("indexes", digest_hex(layer.diff_id))
     if raw is not None:
         with suppress(PyociError):
-            return load_index(raw).uncompressed_size
+            return load_index(raw).content_size
     return layer.descriptor.size

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pyoci.inspection.sizes import ImageSize
 
-__all__ = ["Breach", "Growth", "PathGrowth", "breaches", "growth", "size_of"]
+__all__ = ["Breach", "Growth", "Measure", "PathGrowth", "breaches", "growth", "size_of"]
 
 Measure = Literal["size", "compressed"]
 """Bytes of the files, or of the blobs."""

@@ -20,7 +20,7 @@ from pyoci.layer.tree import Tree
 from pyoci.preflight.go_build import GoBuild
 from pyoci.preflight.reading import Files
 
-__all__ = ["PackageChange", "package_changes"]
+__all__ = ["PackageChange", "System", "package_changes"]
 
 System = Literal["dpkg", "apk", "rpm", "python", "go"]
 
