@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pyoci.api.indexes import PlatformChange, annotate_index, create_index, read_manifest
     from pyoci.api.logins import login, logout
     from pyoci.api.options import Options
-    from pyoci.api.repositories import delete, list_tags
+    from pyoci.api.repositories import delete, list_referrers, list_tags
     from pyoci.api.run import run
     from pyoci.api.serving import Served, serve
     from pyoci.api.size import SizeReport, size
@@ -49,6 +49,7 @@ __all__ = [
     "images",
     "inspect",
     "list_files",
+    "list_referrers",
     "list_tags",
     "load",
     "login",
@@ -96,6 +97,7 @@ _HOME = {
     "logout": "logins",
     "copy": "copying",
     "delete": "repositories",
+    "list_referrers": "repositories",
     "list_tags": "repositories",
     "PlatformChange": "indexes",
     "annotate_index": "indexes",

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from typing import assert_never
+from typing import assert_never, cast
 
 from pyoci.api.places import ArchivePlace, LayoutPlace, Place, RegistryPlace, StorePlace, parse_place
 from pyoci.api.services import Options, Services, opened
 from pyoci.api.transfer import find_image, push_descriptor
 from pyoci.content import ContentSource, copy_graph
-from pyoci.content.names import REF_NAME, with_name
+from pyoci.content.names import REF_NAME, with_name, with_subject
+from pyoci.content.referrers import Referrer, ReferrerSource, find_referrers
 from pyoci.digest import Digest
 from pyoci.errors import ContentNotFound, Unauthorized, UsageError
 from pyoci.image import Descriptor
@@ -19,7 +20,7 @@ from pyoci.platforms import parse_platform
 from pyoci.reference import Reference, parse_reference
 from pyoci.resolver import select_manifest
 
-__all__ = ["FoundImage", "copy", "find_at"]
+__all__ = ["FoundImage", "copy", "find_at", "referrer_source"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,29 +32,44 @@ class FoundImage:
     content: ContentSource
     name: Reference | None
     """What it is called there, if that is a name and a tag."""
+    referrers: tuple[Referrer, ...] = ()
+    """What is to be copied with it, though it is not below it."""
 
 
-def copy(source: str, destination: str, *, platform: str = "", options: Options | None = None) -> Digest:
+def copy(
+    source: str,
+    destination: str,
+    *,
+    platform: str = "",
+    referrers: bool = False,
+    options: Options | None = None,
+) -> Digest:
     """Copies an image from one place to another; returns the digest of what was copied.
 
     Places are written as `pyoci.api.places` says. Of an index everything is copied, or with `platform` one image. What
     the destination has is not sent again, and what is in another repository of the same registry is mounted. In a
-    layout or archive without a NAME, the image keeps the name that it had.
+    layout or archive without a NAME, the image keeps the name that it had. With `referrers`, what refers to anything
+    that is copied (signatures, SBOMs, attestations) goes along; the image is there and named before they are.
 
     Raises:
         ContentNotFound: there is no such image, or none for the platform.
         RegistryError, Unauthorized: a registry refuses or does not answer.
-        UsageError: a place is none, or the destination is another digest than what is copied.
+        UsageError: a place is none or keeps no referrers, or the destination is another digest than what is copied.
         ContentError, InvalidDocument, DigestMismatch: what is at the source is not what it says.
     """
     options = options or Options()
     origin = parse_place(source, options.environment)
     target = parse_place(destination, options.environment)
+    if referrers:
+        _check_keeps_referrers(target, destination)
     with opened(options) as services, ExitStack() as stack:
         found = find_at(origin, services, stack)
         if platform:
             root = select_manifest(found.root, found.content, parse_platform(platform), name=source)
             found = replace(found, root=root)
+        if referrers:
+            attached = find_referrers(found.root, referrer_source(found), doubted=services.reporter.warning)
+            found = replace(found, referrers=attached)
         _deliver(found, target, services)
         return found.root.digest
 
@@ -95,6 +111,26 @@ def find_at(place: Place, services: Services, stack: ExitStack) -> FoundImage:
             assert_never(place)
 
 
+def referrer_source(found: FoundImage) -> ReferrerSource:
+    """The image's content as what knows its referrers.
+
+    Raises:
+        UsageError: its place keeps none.
+    """
+    if isinstance(found.place, StorePlace):
+        raise UsageError(
+            "the store keeps no referrers", hint="name the image in its registry, in an oci-layout: or an oci-archive:"
+        )
+    return cast("ReferrerSource", found.content)
+
+
+def _check_keeps_referrers(target: Place, text: str) -> None:
+    if isinstance(target, StorePlace) or (isinstance(target, ArchivePlace) and target.format == "docker"):
+        raise UsageError(
+            f"{text} cannot keep referrers", hint="copy them to a registry, an oci-layout: or an oci-archive:"
+        )
+
+
 def _name_in(images: list[tuple[tuple[str, ...], Descriptor]], root: Descriptor, wanted: str) -> Reference | None:
     """The name of an image that was found by `wanted`; of several, that which says so."""
     names = [parse_reference(name) for all_names, image in images if image.digest == root.digest for name in all_names]
@@ -115,8 +151,9 @@ def _deliver(found: FoundImage, target: Place, services: Services) -> None:
 
             entry = _entry(found, name)
             layout = DirectoryLayout(path)
-            copy_graph(found.root, found.content, layout, reporter=services.reporter, cancelled=services.cancelled)
-            layout.add_roots([entry])
+            for root in (found.root, *(referrer.descriptor for referrer in found.referrers)):
+                copy_graph(root, found.content, layout, reporter=services.reporter, cancelled=services.cancelled)
+            layout.add_roots([entry], _attached(found))
         case ArchivePlace():
             _archive(found, target, services)
         case _:
@@ -130,7 +167,7 @@ def _push(found: FoundImage, reference: Reference, services: Services) -> None:
         )
     if isinstance(found.place, StorePlace):
         push_descriptor(reference, found.root, services)
-        return
+        return  # which has no referrers
 
     def mount_from(descriptor: Descriptor) -> Sequence[str]:
         places = [found.place.reference.name] if isinstance(found.place, RegistryPlace) else []
@@ -138,7 +175,9 @@ def _push(found: FoundImage, reference: Reference, services: Services) -> None:
         here = f"{reference.registry}/"
         return list(dict.fromkeys(place.removeprefix(here) for place in places if place.startswith(here)))
 
-    services.client.repository(reference, mount_from=mount_from).push(found.root, found.content)
+    repository = services.client.repository(reference, mount_from=mount_from)
+    repository.push(found.root, found.content)
+    repository.push_referrers(found.referrers, found.content)
 
 
 def _store(found: FoundImage, reference: Reference, services: Services) -> None:
@@ -167,7 +206,7 @@ def _archive(found: FoundImage, target: ArchivePlace, services: Services) -> Non
 
     content, reporter, cancelled = found.content, services.reporter, services.cancelled
     if target.format == "oci":
-        roots = [NamedRoot(_entry(found, target.name))]
+        roots = [NamedRoot(_entry(found, target.name)), *(NamedRoot(entry) for entry in _attached(found))]
         with output_stream(str(target.path), services) as stream:
             write_oci_archive(roots, content, stream, reporter=reporter, cancelled=cancelled)
         return
@@ -183,6 +222,11 @@ def _named(text: str) -> Reference:
     if reference.digest is not None:
         raise UsageError(f'what is copied cannot be given a digest: "{text}"', hint="give it a name and a tag")
     return reference
+
+
+def _attached(found: FoundImage) -> list[Descriptor]:
+    """The entries of index.json for what refers to the image."""
+    return [with_subject(referrer.descriptor, referrer.subject) for referrer in found.referrers]
 
 
 def _entry(found: FoundImage, name: str) -> Descriptor:

@@ -15,6 +15,7 @@ from pyoci.content.docker_archive import read_docker_manifest
 from pyoci.content.layout import check_layout_version
 from pyoci.content.names import find_root, images_of, with_name
 from pyoci.content.outer import seekable
+from pyoci.content.referrers import referrers_among
 from pyoci.content.sniff import document_descriptor
 from pyoci.content.successors import successors
 from pyoci.content.tar_index import Member, TarIndex, index_tar
@@ -136,6 +137,14 @@ class ArchiveContent:
             ContentNotFound: there is none; the hint lists what there is.
         """
         return find_root(self._roots, wanted, self._where, self._document)
+
+    def referrers(self, digest: Digest, *, artifact_type: str = "") -> tuple[Descriptor, ...]:
+        """What refers to `digest`. Reads every document of index.json.
+
+        Raises:
+            DigestMismatch, InvalidDocument: a document is not what it says.
+        """
+        return referrers_among(self._roots, self, digest, artifact_type)
 
     def _document(self, digest: Digest) -> Descriptor | None:
         found = self._content.get(digest)

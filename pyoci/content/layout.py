@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from pyoci.content.names import IMAGE_NAME, REF_NAME, find_root, images_of
+from pyoci.content.referrers import referrers_among
 from pyoci.content.sniff import document_descriptor
 from pyoci.content.verify import DOCUMENT_LIMIT, VerifyingReader
 from pyoci.digest import Digest
@@ -97,6 +98,10 @@ class DirectoryLayout:
         """
         return find_root(self.index().manifests, wanted, str(self.path), self._document)
 
+    def referrers(self, digest: Digest, *, artifact_type: str = "") -> tuple[Descriptor, ...]:
+        """What refers to `digest`. Reads every document of index.json. Raises as `index`."""
+        return referrers_among(self.index().manifests, self, digest, artifact_type)
+
     def _document(self, digest: Digest) -> Descriptor | None:
         try:
             with io.FileIO(self._open_blob(digest), "rb") as stream:
@@ -161,10 +166,11 @@ class DirectoryLayout:
             while data := reader.read(_CHUNK):
                 write(data)
 
-    def add_roots(self, roots: Sequence[Descriptor]) -> None:
+    def add_roots(self, roots: Sequence[Descriptor], referrers: Sequence[Descriptor] = ()) -> None:
         """Points index.json at further images; entries of the same name are replaced, all others are kept as they are.
 
-        An image without a name is tagged `latest`, as buildx does. Atomic; one process at a time.
+        An image without a name is tagged `latest`, as buildx does; `referrers` are no images and get no name. Atomic;
+        one process at a time.
 
         Raises:
             InvalidDocument: there is an index.json already, and it breaks the specification.
@@ -184,6 +190,9 @@ class DirectoryLayout:
                     added["annotations"] = {**entry.annotations, REF_NAME: "latest"}
                 kept = [old for old in index["manifests"] if _name_of(old) != _name_of(added)]
                 index["manifests"] = [*kept, added]
+            for entry in referrers:
+                kept = [old for old in index["manifests"] if old["digest"] != entry.digest]
+                index["manifests"] = [*kept, encode_descriptor(entry)]
             for name, data in (("oci-layout", LAYOUT_FILE), ("index.json", canonical_json(index))):
                 with _replacing(name, root, self.path) as write:
                     write(data)

@@ -14,7 +14,7 @@ from pyoci.errors import ContentError, ContentNotFound, UsageError
 from pyoci.image.descriptor import Descriptor
 from pyoci.reference import Reference, parse_reference
 
-__all__ = ["IMAGE_NAME", "REF_NAME", "find_root", "images_of", "names_of", "with_name"]
+__all__ = ["IMAGE_NAME", "REF_NAME", "find_root", "images_of", "names_of", "with_name", "with_subject"]
 
 IMAGE_NAME = "io.containerd.image.name"
 REF_NAME = "org.opencontainers.image.ref.name"
@@ -26,6 +26,11 @@ def with_name(root: Descriptor, reference: Reference) -> Descriptor:
     """The descriptor as BuildKit writes it into an index.json for an image of that name."""
     annotations = {**root.annotations, IMAGE_NAME: str(reference), REF_NAME: reference.tag or str(reference)}
     return replace(root, annotations=annotations)
+
+
+def with_subject(referrer: Descriptor, subject: Digest) -> Descriptor:
+    """The descriptor as containerd writes it into an index.json for what is attached to another entry."""
+    return replace(referrer, annotations={**referrer.annotations, _SUBJECT: subject})
 
 
 def names_of(root: Descriptor) -> tuple[str, ...]:
@@ -43,10 +48,13 @@ def names_of(root: Descriptor) -> tuple[str, ...]:
 
 
 def images_of(roots: Iterable[Descriptor]) -> list[tuple[tuple[str, ...], Descriptor]]:
-    """The images with all their names, entries of one digest together; annotations that named them are taken off."""
+    """The images with all their names, entries of one digest together; annotations that named them are taken off.
+
+    What is attached to images, and artifacts without a name, are none: oras lists all that a layout has.
+    """
     found: dict[Digest, tuple[list[str], Descriptor]] = {}
     for root in roots:
-        if _SUBJECT in root.annotations:
+        if _SUBJECT in root.annotations or (root.artifact_type and not names_of(root)):
             continue
         names, _ = found.setdefault(root.digest, ([], root))
         names += [name for name in names_of(root) if name not in names]
@@ -54,7 +62,7 @@ def images_of(roots: Iterable[Descriptor]) -> list[tuple[tuple[str, ...], Descri
 
 
 def _unnamed(root: Descriptor) -> Descriptor:
-    kept = {key: value for key, value in root.annotations.items() if key not in (IMAGE_NAME, REF_NAME)}
+    kept = {key: value for key, value in root.annotations.items() if key not in (IMAGE_NAME, REF_NAME, _SUBJECT)}
     return replace(root, annotations=kept)
 
 

@@ -6,20 +6,20 @@ from collections.abc import Callable
 from typing import BinaryIO
 
 from pyoci.content.protocols import ContentSink, ContentSource
+from pyoci.content.referrers import referrer_entry
 from pyoci.content.verify import read_document
 from pyoci.image.descriptor import Descriptor
-from pyoci.registry.referrers import subject_of
 
 __all__ = ["NamingSink"]
 
-PutManifest = Callable[[bytes, str, str], None]
+_PutManifest = Callable[[bytes, str, str], None]
 """Stores bytes of a media type under a tag or digest."""
 
 
 class NamingSink:
     """A repository as a sink that stores `root` under `name`, a tag or its digest, and everything else as it is."""
 
-    def __init__(self, sink: ContentSink, put_manifest: PutManifest, root: Descriptor, name: str) -> None:
+    def __init__(self, sink: ContentSink, put_manifest: _PutManifest, root: Descriptor, name: str) -> None:
         self._sink = sink
         self._put_manifest = put_manifest
         self._root = root
@@ -44,5 +44,5 @@ class NamingSink:
             return
         by_digest = self._name == self._root.digest
         raw = read_document(source.open(self._root), self._root)
-        if not by_digest or subject_of(raw, self._root.media_type) is not None:
+        if not by_digest or referrer_entry(raw, self._root) is not None:
             self._put_manifest(raw, self._root.media_type, self._name)

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import io
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import BinaryIO
 from urllib.parse import urlencode
 
 from pyoci.content.protocols import ContentSource
+from pyoci.content.referrers import Referrer, referrer_entry
 from pyoci.content.successors import is_document
 from pyoci.content.verify import VerifyingReader, read_document
 from pyoci.digest import Digest, parse_digest, sha256_digest
@@ -28,7 +29,7 @@ from pyoci.registry.hosts import Endpoint
 from pyoci.registry.listing import list_tags
 from pyoci.registry.manifests import ACCEPTED_TYPES, answered_descriptor, verified_manifest
 from pyoci.registry.naming import NamingSink
-from pyoci.registry.referrers import FallbackIndexes, list_referrers, subject_of
+from pyoci.registry.referrers import FallbackIndexes, list_referrers
 from pyoci.registry.scopes import repository_scope
 from pyoci.registry.session import Request, Session
 from pyoci.registry.transport import Answer
@@ -56,7 +57,7 @@ class Repository:
         self._mount_from = mount_from
         self._lock = threading.Lock()
         self._opened: dict[Digest, UploadSession] = {}
-        self._fallbacks = FallbackIndexes()
+        self._fallbacks = FallbackIndexes(self._exchange, self._put_if)
 
     def resolve(self, reference: str | None = None) -> Descriptor:
         """What a tag or digest means now; without one, the digest or tag of the repository's own reference.
@@ -197,6 +198,9 @@ class Repository:
             RegistryError: refused.
             DigestMismatch: the registry stored something else.
         """
+        self._put_if(raw, media_type, reference, {})
+
+    def _put_if(self, raw: bytes, media_type: str, reference: str, condition: Mapping[str, str]) -> None:
         self._exchange.begin_writing()
         what = self._exchange.spelled(reference)
         request = self._exchange.request(
@@ -205,7 +209,7 @@ class Repository:
             f"manifests/{reference}",
             f"push {what}",
             _STORED,
-            headers={"Content-Type": media_type},
+            headers={"Content-Type": media_type, **condition},
             body=raw,
         )
         answer = self._session.send(request)
@@ -216,7 +220,7 @@ class Repository:
                 f"{what}: sent {sent}, the registry stored {stored[:100]}",
                 hint="the registry, or a proxy before it, changed the content",
             )
-        self._fallbacks.after_push(self._exchange, raw, media_type, answer, self.put_manifest)
+        self._fallbacks.after_push(raw, media_type, answer)
 
     def push(self, root: Descriptor, source: ContentSource, *, jobs: int = 4) -> bool:
         """Copies `root` and all below it here, mounting what can be mounted, and names it by the reference's tag.
@@ -233,9 +237,32 @@ class Repository:
             self._session.reporter.transfer_started(root.digest, "push", root.size)
             self._session.reporter.transfer_done(root.digest, "exists")
             return False
+        self._copy(root, source, self.reference.tag or root.digest, jobs=jobs)
+        return True
+
+    def push_referrers(self, referrers: Iterable[Referrer], source: ContentSource, *, jobs: int = 4) -> int:
+        """Copies what refers to something here, each with all below it and into its subject's list; how many were
+        missing. The reference's tag is left alone.
+
+        Raises:
+            RegistryError, DigestMismatch, ContentNotFound, Cancelled: those that come before are here and listed.
+        """
+        self._exchange.begin_writing()
+        listed: dict[Digest, set[Digest]] = {}
+        missing = 0
+        for referrer in referrers:
+            subject, descriptor = referrer.subject, referrer.descriptor
+            if subject not in listed:
+                listed[subject] = {entry.digest for entry in self.referrers(subject)}
+            if descriptor.digest not in listed[subject] or not self.has(descriptor):
+                self._copy(descriptor, source, descriptor.digest, jobs=jobs)
+                missing += 1
+        return missing
+
+    def _copy(self, root: Descriptor, source: ContentSource, name: str, *, jobs: int) -> None:
         from pyoci.content.copy import copy_graph
 
-        sink = NamingSink(self, self.put_manifest, root, self.reference.tag or root.digest)
+        sink = NamingSink(self, self.put_manifest, root, name)
         copy_graph(
             root,
             source,
@@ -248,7 +275,6 @@ class Repository:
             cancelled=self._session.cancelled,
         )
         sink.finish(source)
-        return True
 
     def _is_named(self, root: Descriptor, source: ContentSource) -> bool:
         """Whether there is nothing to do: the tag means `root`, and no list of referrers can lack it."""
@@ -259,7 +285,7 @@ class Repository:
                 return False
         except ContentError:
             return False  # there is no such tag, or it means what nobody can use any more
-        return subject_of(read_document(source.open(root), root), root.media_type) is None
+        return referrer_entry(read_document(source.open(root), root), root) is None
 
     def check_push(self) -> None:
         """Proves that this user may push here: opens an upload and gives it up again.
@@ -290,6 +316,16 @@ class Repository:
             extra_scopes=(repository_scope(endpoint.repository, "delete"),),
         )
         self._exchange.found(lambda: self._session.send(request).finish())
+
+    def forget_referrer(self, subject: Digest, referrer: Digest) -> None:
+        """Takes a manifest that was deleted out of the list of what refers to `subject`, where that list is kept under
+        a tag.
+
+        Raises:
+            RegistryError, InvalidDocument: the list cannot be read or written.
+        """
+        self._exchange.begin_writing()
+        self._fallbacks.after_delete(subject, referrer)
 
     def tags(self) -> Iterator[str]:
         """The repository's tags in the registry's order, read page by page.

@@ -145,6 +145,8 @@ class FakeRegistry:
     """Of the token server; its own when empty."""
     mounts: bool = True
     lists_referrers: bool = True
+    heeds_conditions: bool = False
+    """Whether a manifest is only stored where `If-Match` and `If-None-Match` hold."""
     chunk_min: int = 0
     keeps_partial: bool = True
     """Whether what arrived of a broken request counts, and can be gone on from."""
@@ -569,6 +571,7 @@ class _Handler(BaseHTTPRequestHandler):
             return self._delete_manifest(repo, reference, digest)
         media_type, data = repo.manifests[digest]
         headers = {"Content-Type": media_type, "Docker-Content-Digest": digest, "Content-Length": str(len(data))}
+        headers["ETag"] = f'"{digest}"'
         if isinstance(self.action, Change):
             del headers["Content-Length"]
             if self.command == "HEAD":
@@ -584,6 +587,12 @@ class _Handler(BaseHTTPRequestHandler):
         if any(child["digest"] not in repo.manifests for child in document.get("manifests", [])):
             return self._error(404, "MANIFEST_UNKNOWN", "manifest references a manifest unknown to registry")
         digest = digest_of(data)
+        current = repo.tags.get(reference, "")
+        wanted = self.headers.get("If-Match", "").strip('"')
+        if self.state.heeds_conditions and (
+            (wanted and wanted != current) or (self.headers.get("If-None-Match") == "*" and current)
+        ):
+            return self._error(412, "DENIED", "precondition failed")
         if ":" in reference and reference != digest:
             return self._error(400, "DIGEST_INVALID", "provided digest did not match uploaded content")
         tags = () if ":" in reference else (reference,)

@@ -31,6 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--platform", default="", metavar="OS/ARCH", help="copy this image of an index (default: all that it has)"
     )
+    parser.add_argument(
+        "-r", "--referrers", action="store_true", help="copy what refers to it as well: signatures, SBOMs, attestations"
+    )
     add_progress(parser)
     add_connection(parser)
 
@@ -40,6 +43,12 @@ def run(arguments: argparse.Namespace) -> int:
     from pyoci.api.copying import copy
 
     with working(arguments) as options:
-        digest = copy(arguments.source, arguments.destination, platform=arguments.platform, options=options)
+        digest = copy(
+            arguments.source,
+            arguments.destination,
+            platform=arguments.platform,
+            referrers=arguments.referrers,
+            options=options,
+        )
     sys.stdout.write(f"{digest}\n")
     return 0

@@ -1,4 +1,4 @@
-"""`pyoci manifest create|annotate|inspect|push`."""
+"""`pyoci manifest create|annotate|inspect|push|referrers`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _PLACES = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """A parser for each verb of docker manifest."""
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="create|annotate|inspect|push")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="create|annotate|inspect|push|referrers")
 
     create = _verb(verbs, "create", "Make an index of images in the store")
     create.add_argument("list", metavar="LIST", help="name of the index")
@@ -43,6 +43,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     inspect = _verb(verbs, "inspect", "Show a manifest or index as JSON")
     inspect.add_argument("image", metavar="IMAGE", help="an index that was made here and not pushed yet comes first")
     inspect.add_argument("--raw", action="store_true", help="print its exact bytes")
+
+    referrers = _verb(verbs, "referrers", "List what refers to an image: signatures, SBOMs, attestations")
+    referrers.add_argument("image", metavar="IMAGE", help="an image, or an index: what refers to its images is apart")
+    referrers.add_argument("--artifact-type", default="", metavar="TYPE", help="only those of this type")
+    referrers.add_argument("--platform", default="", metavar="OS/ARCH", help="of an index, the image for a platform")
+    referrers.add_argument("--json", action="store_true", help="print an index of them, as registries list them")
 
     push = _verb(verbs, "push", "Send an index and all its images to a registry")
     push.add_argument("list", metavar="LIST", help="name of the index in the store")
@@ -72,6 +78,8 @@ def run(arguments: argparse.Namespace) -> int:
             return _annotate(arguments)
         case "inspect":
             return _inspect(arguments)
+        case "referrers":
+            return _referrers(arguments)
         case _:
             return _push(arguments)
 
@@ -107,6 +115,24 @@ def _inspect(arguments: argparse.Namespace) -> int:
         sys.stdout.buffer.write(raw)
     else:
         sys.stdout.write(json.dumps(json.loads(raw), indent=3, ensure_ascii=False) + "\n")
+    return 0
+
+
+def _referrers(arguments: argparse.Namespace) -> int:
+    from pyoci.api.repositories import list_referrers
+    from pyoci.image import Index, encode_index
+
+    with working(arguments) as options:
+        found = list_referrers(
+            arguments.image,
+            artifact_type=arguments.artifact_type,
+            platform=arguments.platform,
+            options=options,
+        )
+    if arguments.json:
+        sys.stdout.write(json.dumps(json.loads(encode_index(Index(found)).raw), indent=3, ensure_ascii=False) + "\n")
+    else:
+        sys.stdout.writelines(f"{entry.digest} {entry.artifact_type or '-'}\n" for entry in found)
     return 0
 
 

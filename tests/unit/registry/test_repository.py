@@ -20,7 +20,7 @@ from pyoci.errors import (
     RegistryError,
     UsageError,
 )
-from pyoci.image import Index, Manifest, encode_index, encode_manifest, media_types
+from pyoci.image import Index, encode_index, media_types
 from pyoci.image.descriptor import Descriptor
 from pyoci.reference import Reference, parse_reference
 from pyoci.registry.client import RegistryClient
@@ -34,7 +34,7 @@ from tests.fakes.registry import (
     digest_of,
     fake_registry,
 )
-from tests.registry_world import CALM, Recorder, World, sample_image, settled, world
+from tests.registry_world import CALM, Recorder, sample_image, settled, world
 
 IMAGE = sample_image(100_000, 30_000)
 LAYER = IMAGE.layers[0]
@@ -362,36 +362,3 @@ def test_deleting() -> None:
         with pytest.raises(RegistryError, match="unsupported") as caught:
             here.repository().delete("1")
         assert caught.value.hint == f"{here.registry.host} does not allow deletion"
-
-
-# -- referrers
-
-
-def signature(here: World, text: bytes, kind: str = "application/vnd.example.signature") -> Descriptor:
-    """Pushes a manifest that refers to the image."""
-    content = MemoryContent()
-    config = content.add(b"{}", media_types.EMPTY)
-    blob = content.add(text, "text/plain")
-    document = encode_manifest(Manifest(config, (blob,), artifact_type=kind, subject=IMAGE.root))
-    root = content.add(document.raw, document.media_type)
-    reference = here.reference()
-    here.client.repository(Reference(reference.registry, reference.repository)).push(root, content)
-    return root
-
-
-@pytest.mark.parametrize("lists", [True, False], ids=["by-the-registry", "by-the-tag-schema"])
-def test_referrers(lists: bool) -> None:
-    with world(FakeRegistry(lists_referrers=lists)) as here:
-        here.publish(IMAGE)
-        repository = here.repository()
-        assert repository.referrers(IMAGE.root.digest) == ()
-        one = signature(here, b"one")
-        two = signature(here, b"two", "application/vnd.example.other")
-        found = repository.referrers(IMAGE.root.digest)
-        assert {entry.digest for entry in found} == {one.digest, two.digest}
-        only = repository.referrers(IMAGE.root.digest, artifact_type="application/vnd.example.other")
-        assert [entry.digest for entry in only] == [two.digest]
-        assert signature(here, b"one") == one
-        assert len(repository.referrers(IMAGE.root.digest)) == 2
-        tag = "sha256-" + IMAGE.root.digest.removeprefix("sha256:")
-        assert (tag in here.registry.repo("team/app").tags) is not lists
