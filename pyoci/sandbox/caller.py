@@ -103,16 +103,6 @@ class Caller:
         except FileNotFoundError:
             raise OSError(errno.EBADF, os.strerror(errno.EBADF)) from None
 
-    def open_paths(self) -> list[tuple[int, str]]:
-        """The process's own descriptors, and their paths as seen from the top of its mount namespace."""
-        found = []
-        for name in os.listdir(f"{self._base}/fd"):
-            try:
-                found.append((int(name), os.readlink(f"{self._base}/fd/{name}")))
-            except OSError:
-                continue
-        return found
-
     def open_base(self, directory: int) -> int:
         """What a relative path starts from: a descriptor, or AT_FDCWD."""
         return self._open("cwd", os.O_PATH) if directory == _AT_FDCWD else self.open_descriptor(directory)

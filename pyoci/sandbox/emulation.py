@@ -41,7 +41,7 @@ class Emulation:
     """Of one run."""
 
     def __init__(self, records: OwnerRecords, memory: ProcessMemory, groups: tuple[int, ...]) -> None:
-        self.identities = Identities(groups)
+        self.identities = Identities(tuple(sorted(groups)))
         self._records = records
         self._memory = memory
 
@@ -99,8 +99,8 @@ class Emulation:
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
         width = 2 if caller.number == _OLD_SETGROUPS else 4
         data = self._memory.read(caller.process, caller.arguments[1], size * width)
-        groups = tuple(int.from_bytes(data[start : start + width], "little") for start in range(0, size * width, width))
-        self._become(caller, before, before.replace(groups=groups))
+        numbers = (int.from_bytes(data[start : start + width], "little") for start in range(0, size * width, width))
+        self._become(caller, before, before.replace(groups=tuple(sorted(numbers))))
         return 0
 
     def keep_privileges(self, caller: Caller) -> None:
@@ -110,6 +110,7 @@ class Emulation:
 
     def execute(self, caller: Caller) -> None:
         """execve, execveat: setuid and setgid bits, and the saved IDs, of a process that is not root any more."""
+        self._memory.forget(caller.process)
         if not self.identities.several:
             return
         before = self.identities.of(caller.process)

@@ -14,7 +14,7 @@ from pyoci.errors import SandboxError
 from pyoci.sandbox import seccomp_profile
 from pyoci.sandbox.syscall_numbers import ARCHITECTURES, EMULATED, RECORDED, X86_64
 
-__all__ = ["Code", "device_filter", "docker_filter", "emulation_filter", "recorder_filter"]
+__all__ = ["Code", "device_filter", "docker_filter", "fallback_filter", "recorder_filter"]
 
 _LOAD = 0x20  # BPF_LD | BPF_W | BPF_ABS
 _AND = 0x54  # BPF_ALU | BPF_AND | BPF_K
@@ -59,17 +59,16 @@ def docker_filter(machine: str) -> bytes:
 
 
 @cache
-def recorder_filter(machine: str, *, answer: bool = False) -> bytes:
-    """Hands the calls that are RECORDED to a listener, or with `answer` lets each succeed without effect."""
-    action = _SUCCESS if answer else _NOTIFY
+def fallback_filter(machine: str) -> bytes:
+    """Lets each of the calls that need more IDs than one succeed without effect."""
     return _for_architectures(
-        machine, lambda architecture: _recorder_code(architecture, RECORDED[architecture], action)
+        machine, lambda architecture: _recorder_code(architecture, RECORDED[architecture], _SUCCESS)
     )
 
 
 @cache
-def emulation_filter(machine: str) -> bytes:
-    """Hands over what `recorder_filter` does, and every call that would show what came of those or makes a file."""
+def recorder_filter(machine: str) -> bytes:
+    """Hands those calls to a listener, and every call that would show what came of them or makes a file."""
 
     def code(architecture: int) -> Code:
         calls = {**EMULATED[architecture], **RECORDED[architecture]}

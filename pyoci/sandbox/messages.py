@@ -133,7 +133,7 @@ class RecorderMessage(TypedDict):
     owner_xattr: str
     device_xattr: str
     emulates: bool
-    """Whether processes see what was recorded."""
+    """Whether processes see what was recorded; else only device nodes are."""
     groups: list[int]
     """Supplementary groups of the command, which are then emulated too."""
     fallback_env: list[str]

@@ -59,18 +59,12 @@ class NamespaceSandbox:
         *,
         resolver_path: Path = Path("/etc/resolv.conf"),
         fuse_overlayfs: str = "",
-        emulate_owners: bool = True,
         warn: Callable[[str], None] = lambda message: None,
     ) -> None:
-        """`warn` is told, once each, what could not be kept as promised. `resolver_path` is read for every run.
-
-        `emulate_owners` has programs in single mode see the owners and IDs that were recorded, for some microseconds
-        with every stat(2).
-        """
+        """`warn` is told, once each, what could not be kept as promised. `resolver_path` is read for every run."""
         self._worker = worker
         self._resolver_path = resolver_path
         self._fuse = fuse_overlayfs
-        self._emulate_owners = emulate_owners
         self._warn = warn
         self._warned: set[str] = set()
         self._machine = os.uname().machine
@@ -177,9 +171,8 @@ class NamespaceSandbox:
     def _recorder(self, process: Process) -> RecorderMessage | None:
         match self.mode:
             case "single" if process.uid == 0:
-                make = filters.emulation_filter if self._emulate_owners else filters.recorder_filter
-                program = make(self._machine)
-                fallback = filters.recorder_filter(self._machine, answer=True)
+                program = filters.recorder_filter(self._machine)
+                fallback = filters.fallback_filter(self._machine)
             case "subuid":
                 program, fallback = filters.device_filter(self._machine), b""
             case "root" | "single" | "chroot" | "none":
@@ -192,7 +185,7 @@ class NamespaceSandbox:
             "fallback": fallback,
             "owner_xattr": OWNER_XATTR,
             "device_xattr": DEVICE_XATTR,
-            "emulates": self.mode == "single" and self._emulate_owners,
+            "emulates": self.mode == "single",
             "groups": list(process.groups),
             "fallback_env": [],
         }

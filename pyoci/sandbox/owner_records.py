@@ -24,7 +24,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import TypeAlias
 
-    from pyoci.sandbox.caller import Caller
     from pyoci.sandbox.messages import RecorderMessage, RootMessage
 
     Owner: TypeAlias = tuple[int, int]
@@ -37,7 +36,7 @@ class OwnerRecords:
 
     def __init__(self, names: RecorderMessage, root: RootMessage) -> None:
         self.exact = names["emulates"]
-        """Whether processes see what is recorded; else an owner that they copy from a file is always root."""
+        """Whether processes see what is recorded, and mean what they record."""
         self._owner_xattr = names["owner_xattr"]
         self._device_xattr = names["device_xattr"]
         self._table = root["owners"]
@@ -73,16 +72,13 @@ class OwnerRecords:
         if self.exact:
             os.setxattr(descriptor, self._owner_xattr, encode_owner(0, 0))
 
-    def change(self, descriptor: int, uid: int, gid: int, caller: Caller | None) -> None:
-        """Notes a new owner (UNCHANGED keeps a half) of what a descriptor names, as chown(2) changes it.
-
-        `caller` has it open as a file itself.
-        """
+    def change(self, descriptor: int, uid: int, gid: int) -> None:
+        """Notes a new owner (UNCHANGED keeps a half) of what a descriptor names, as chown(2) changes it."""
         status = os.stat(descriptor)
         if not _touch(descriptor):
             return
         if stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode):
-            self._change_attribute(named(descriptor), uid, gid, caller)
+            self._change_attribute(named(descriptor), uid, gid)
         else:
             self._change_inode(descriptor, uid, gid)
 
@@ -103,13 +99,11 @@ class OwnerRecords:
         if self._table and lines:
             append(self._table, lines)
 
-    def _change_attribute(self, path: str, uid: int, gid: int, caller: Caller | None) -> None:
+    def _change_attribute(self, path: str, uid: int, gid: int) -> None:
         known = self.found(path, follow=True)
-        if known is None and gid == UNCHANGED and self.exact:
+        if known is None and gid == UNCHANGED:
             gid = self._group_of_directory(path)
-        owner = self._merge(known, uid, gid)
-        if owner is None and caller is not None and not self.exact:
-            owner = self._owner_of_original(path, caller)
+        owner = _merge(known, uid, gid)
         if owner is not None:
             self._write(path, *owner)
 
@@ -131,38 +125,6 @@ class OwnerRecords:
                 raise
             # A file system without attributes: memory on an old kernel, a cache. It is in no layer.
 
-    def _merge(self, known: Owner | None, uid: int, gid: int) -> Owner | None:
-        """The owner to record for a chown, where one is recorded already or not; None for none.
-
-        Root is not recorded where nothing is. Where records do not show, whoever replaces a file (passwd, useradd,
-        sed -i) gives the new one the owner that it saw on the old one, which is root whatever is recorded; the reader
-        of the changes then gives it the owner that the path had. A file that has a record belongs to root from then on.
-        """
-        owner = (
-            (known or (0, 0))[0] if uid == UNCHANGED else uid,
-            (known or (0, 0))[1] if gid == UNCHANGED else gid,
-        )
-        return None if known is None and owner == (0, 0) else owner
-
-    def _owner_of_original(self, path: str, caller: Caller) -> Owner | None:
-        """The owner of the file of which another is the backup, as /etc/shadow- is that of /etc/shadow.
-
-        Who makes a backup has the original open beside it and gives it the owner that it sees there: root, whatever is
-        recorded. Its name begins with that of the original.
-        """
-        directory, _, name = os.readlink(path).rpartition("/")
-        for number, other in caller.open_paths():
-            at, _, original = other.rpartition("/")
-            if at == directory and original and original != name and name.startswith(original):
-                descriptor = caller.open_descriptor(number)
-                try:
-                    return decode_owner(os.getxattr(named(descriptor), self._owner_xattr))
-                except OSError:
-                    continue
-                finally:
-                    os.close(descriptor)
-        return None
-
     def _change_inode(self, descriptor: int, uid: int, gid: int) -> None:
         # The path as the sandbox sees it is the path in the directory that takes the writes, where the call just made
         # sure that the inode is. In any other mount it leads to nothing or to another type of file.
@@ -173,9 +135,18 @@ class OwnerRecords:
             return
         status = os.stat(descriptor)
         if stat.S_IFMT(real.st_mode) == stat.S_IFMT(status.st_mode):
-            owner = self._merge(self._saved.get(real.st_ino), uid, gid)
+            owner = _merge(self._saved.get(real.st_ino), uid, gid)
             if owner is not None:
                 self._saved[real.st_ino] = self._seen[status.st_dev, status.st_ino] = owner
+
+
+def _merge(known: Owner | None, uid: int, gid: int) -> Owner | None:
+    """The owner to record for a chown, where one is recorded already or not; None for root's, which needs no record."""
+    owner = (
+        (known or (0, 0))[0] if uid == UNCHANGED else uid,
+        (known or (0, 0))[1] if gid == UNCHANGED else gid,
+    )
+    return None if known is None and owner == (0, 0) else owner
 
 
 def named(descriptor: int) -> str:

@@ -3,15 +3,14 @@
 In a user namespace with a single ID the kernel refuses chown to any other and setuid to any other; in every user
 namespace it refuses device nodes. A seccomp filter hands those calls over (SECCOMP_RET_USER_NOTIF) and this module, in
 the monitor, answers: an owner goes into an extended attribute or a table, a device node becomes an empty file
-(`owner_records.py`), a change of IDs succeeds. With `emulates` the calls that would show what came of it are answered
-too (`emulation.py`, `status_emulation.py`), so that programs find what they did; without it a change of IDs changes
-nothing. It acts only inside the caller's own root, and a path that the caller changes meanwhile leads it to nothing
-that the caller could not change itself.
+(`owner_records.py`), a change of IDs is remembered for the process and its children (`identity.py`). The calls that
+would show what came of it are answered too (`emulation.py`, `status_emulation.py`), so that programs find what they
+did. It acts only inside the caller's own root, and a path that the caller changes meanwhile leads it to nothing that
+the caller could not change itself.
 
     chown on a file, directory      setuid bits and capabilities fall, as in the kernel
     chown on what has no owner      (/proc, pipes, terminals) succeeds and is forgotten
     mknod of a device               0:0, the kernel's whiteout, is refused
-    set*id, setgroups               remembered for the process and its children, or forgotten
 
 Part of the worker. Sources: seccomp_unotify(2), include/uapi/linux/seccomp.h.
 """
@@ -117,9 +116,7 @@ class Recorder:
 
     def _recording(self) -> dict[str, Answer]:
         """What answers each call by name."""
-        forgotten = ("setuid", "setgid", "setreuid", "setregid", "setresuid", "setresgid")
         return {
-            **dict.fromkeys((*forgotten, "setfsuid", "setfsgid", "setgroups"), lambda caller: 0),
             **dict.fromkeys(("chown", "lchown", "fchown", "fchownat"), self._chown),
             **dict.fromkeys(("mknod", "mknodat"), self._mknod),
         }
@@ -155,12 +152,10 @@ class Recorder:
         return False
 
     def _chown(self, caller: Caller) -> int:
-        owner: Caller | None = None
         match caller.name:
             case "fchown":
                 opened = caller.open_descriptor(_signed(caller.arguments[0]))
                 uid, gid = caller.arguments[1:3]
-                owner = caller
             case "fchownat":
                 directory, path, uid, gid, flags = caller.arguments[:5]
                 if flags & _AT_EMPTY_PATH and (not path or not caller.read_string(path)):
@@ -176,7 +171,7 @@ class Recorder:
             uid, gid = uid & UNCHANGED, gid & UNCHANGED
             if self._emulation is not None:
                 self._emulation.check_giving(caller, opened, uid, gid)
-            self._records.change(opened, uid, gid, owner)
+            self._records.change(opened, uid, gid)
         finally:
             os.close(opened)
         return 0

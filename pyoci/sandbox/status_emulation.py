@@ -16,7 +16,7 @@ import struct
 from pyoci.sandbox import kernel
 from pyoci.sandbox.owner_records import named
 
-__all__ = ["StatusEmulation"]
+__all__ = ["STAT_PLACES", "STAT_SIZES", "StatusEmulation"]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,11 +30,13 @@ _AT_FDCWD = -100
 _AT_SYMLINK_NOFOLLOW = 0x100
 _AT_EMPTY_PATH = 0x1000
 _STATX_SIZE = 256
-_STAT_SIZE = {"x86_64": 144, "aarch64": 128}.get(kernel.MACHINE, 0)
-_STAT_MODE, _STAT_OWNERS, _STAT_DEVICE = {"x86_64": (24, 28, 40), "aarch64": (16, 24, 32)}.get(
-    kernel.MACHINE, (0, 0, 0)
-)
+_OTHERS = (b"/proc/", b"/dev/")
+"""Where `self` would be this process."""
+STAT_SIZES = {"x86_64": 144, "aarch64": 128}
+STAT_PLACES = {"x86_64": (24, 28, 40), "aarch64": (16, 24, 32)}
 """Where st_mode, st_uid with st_gid, and st_rdev are in struct stat."""
+_STAT_SIZE = STAT_SIZES.get(kernel.MACHINE, 0)
+_STAT_MODE, _STAT_OWNERS, _STAT_DEVICE = STAT_PLACES.get(kernel.MACHINE, (0, 0, 0))
 
 
 class StatusEmulation:
@@ -96,19 +98,16 @@ class StatusEmulation:
         follow = not flags & _AT_SYMLINK_NOFOLLOW
         opened = -1
         try:
-            path = self._memory.path(caller.process, address) if address else b""
+            path = self._memory.glimpse(caller.process, address) if address else b""
             if not path and not flags & _AT_EMPTY_PATH:
                 return None
-            if path.startswith(b"/proc/") or (self._has_other_roots and self._is_elsewhere(caller)):
-                if not path:
-                    return None
+            if not path:
+                path, follow = _base(caller.process, directory), True
+            elif path.startswith(_OTHERS) or (self._has_other_roots and self._is_elsewhere(caller)):
                 opened = caller.open_path(directory, os.fsdecode(path), follow=follow)
                 path, follow = named(opened).encode(), True
             elif not path.startswith(b"/"):
-                base = (
-                    b"%d/cwd" % caller.process if directory == _AT_FDCWD else b"%d/fd/%d" % (caller.process, directory)
-                )
-                path, follow = (base + b"/" + path, follow) if path else (base, True)
+                path = _base(caller.process, directory) + b"/" + path
             owner = self._records.found(path, follow=follow)
             if owner is None:
                 return None
@@ -140,6 +139,11 @@ class StatusEmulation:
     def _is_elsewhere(self, caller: Caller) -> bool:
         root = os.stat(f"{caller.process}/root")
         return (root.st_dev, root.st_ino) != (self._top.st_dev, self._top.st_ino)
+
+
+def _base(process: int, directory: int) -> bytes:
+    """What a relative path starts from: a descriptor, or AT_FDCWD."""
+    return b"%d/cwd" % process if directory == _AT_FDCWD else b"%d/fd/%d" % (process, directory)
 
 
 def _signed(value: int) -> int:

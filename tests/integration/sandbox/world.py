@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -164,11 +164,18 @@ class World:
         assert isinstance(root, OverlayRoot) and root.upper is not None
         table, default, exact = _table(root.owners)
         below = [self.listing(path) for path in lowers]
-        return {
+        listing = self.listing(root.upper)
+        found = {
             path: self._changed(path, entry, table, default, [] if exact else below)
-            for path, entry in self.listing(root.upper).items()
+            for path, entry in listing.items()
             if path != "."
         }
+        for path, change in found.items():  # parents first
+            parent = found.get(path.rpartition("/")[0])
+            recorded = "user.rootlesscontainers" in listing[path]["xattrs"] or listing[path]["inode"] in table
+            if exact and parent is not None and parent.mode & 0o2000 and not recorded and change.kind != "whiteout":
+                found[path] = replace(change, gid=parent.gid)
+        return found
 
     def _changed(
         self,
