@@ -13,27 +13,26 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
+from pyoci.api.bake_remote import FILE_LIMIT, Remote
 from pyoci.api.build import BuildResult
-from pyoci.api.building import DEFAULT_JOBS, finish
+from pyoci.api.building import DEFAULT_JOBS, finish, imported_steps
+from pyoci.api.cache_options import cache_sources, written_references
 from pyoci.api.contexts import LazyContexts
 from pyoci.api.output_options import check_outputs, pushed_names
 from pyoci.api.prepare import Prepared, prepared
 from pyoci.api.push_permission import push_permission
 from pyoci.api.services import Options, Services, opened
-from pyoci.bake.interpolate import parse_env_file
+from pyoci.bake.env_file import parse_env_file
 from pyoci.bake.read import DEFAULT_FILES, BakeFile, Surroundings, read_definitions
-from pyoci.bake.values import ValueProblem
 from pyoci.build.builder import plan_images
 from pyoci.build.cache_key import structural_digest
 from pyoci.build.request import BuildRequest
 from pyoci.build.together import Job, build_together
 from pyoci.dockerfile.parser import decode_source
-from pyoci.errors import BakeError, UsageError
+from pyoci.errors import UsageError
 from pyoci.location import SourceFile
 
 __all__ = ["BakeRequest", "bake", "read_bake"]
-
-_FILE_LIMIT = 4 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +52,16 @@ def read_bake(
     variables: Mapping[str, str] | None = None,
     stdin: BinaryIO | None = None,
     options: Options | None = None,
+    remote: Remote | None = None,
+    command_context: str = "cwd://",
+    use_environment: bool = True,
+    relative_paths: bool = False,
 ) -> BakeFile:
     """What bake files define; the default files of the working directory where none are named. `-` is `stdin`.
 
-    `variables` come before the environment's.
+    With `remote` they are files of that, but for those that begin with `cwd://`. `variables` come before the
+    environment's, which count only with `use_environment`. `relative_paths` lets contexts be relative to the file that
+    they are in; `command_context` is the value of `BAKE_CMD_CONTEXT`.
 
     Raises:
         UsageError: a file cannot be read, or there is none.
@@ -64,18 +69,27 @@ def read_bake(
     """
     options = options or Options()
     environment = options.environment
-    sources = [_read(name, options, stdin) for name in files] or list(_defaults(options))
+    local = [name for name in files if remote is None or name.startswith("cwd://")]
+    sources = list[SourceFile]()
+    if remote is not None:
+        sources += remote.sources([name for name in files if not name.startswith("cwd://")], DEFAULT_FILES)
+    sources += [_read(name, options, stdin) for name in local]
+    if not sources and remote is None:
+        sources += _defaults(options)
     if not sources:
         raise UsageError(
             "couldn't find a bake definition", hint=f"write one of {', '.join(DEFAULT_FILES)}, or name a file with -f"
         )
-    given = {**environment.variables, **(variables or {})}
+    given = {**(environment.variables if use_environment else {}), **(variables or {})}
     surroundings = Surroundings(
         variables=given,
-        compose_variables={**_env_file(options), **given},
+        compose_variables={**_env_file(options, given), **given},
         platform=str(environment.platform),
         now=environment.now,
         home=str(environment.home),
+        command_context=command_context,
+        relative=relative_paths,
+        read_file=lambda name: remote.sources([name], ())[0] if remote is not None else _read(name, options, None),
     )
     return read_definitions(sources, surroundings, options.reporter.warning)
 
@@ -90,28 +104,27 @@ def _read(name: str, options: Options, stdin: BinaryIO | None) -> SourceFile:
     if name == "-":
         if stdin is None:
             raise UsageError("nothing was given on standard input")
-        raw = stdin.read(_FILE_LIMIT + 1)
+        raw = stdin.read(FILE_LIMIT + 1)
     else:
+        name = name.removeprefix("cwd://")
         try:
-            with options.environment.path(name.removeprefix("cwd://")).open("rb") as stream:
-                raw = stream.read(_FILE_LIMIT + 1)
+            with options.environment.path(name).open("rb") as stream:
+                raw = stream.read(FILE_LIMIT + 1)
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             raise UsageError(f"cannot read {name}: {reason}", hint="a bake file is named with -f FILE") from error
-    if len(raw) > _FILE_LIMIT:
-        raise UsageError(f"{name} has more than {_FILE_LIMIT} bytes", hint="is it really a bake file?")
+    if len(raw) > FILE_LIMIT:
+        raise UsageError(f"{name} has more than {FILE_LIMIT} bytes", hint="is it really a bake file?")
     return decode_source(name, raw)
 
 
-def _env_file(options: Options) -> Mapping[str, str]:
+def _env_file(options: Options, given: Mapping[str, str]) -> Mapping[str, str]:
     path = options.environment.path(".env")
     try:
         raw = path.read_bytes() if path.is_file() else b""
-        return parse_env_file(raw.decode("utf-8", "surrogateescape"))
     except OSError as error:
         raise UsageError(f"cannot read .env: {(error.strerror or str(error)).lower()}") from error
-    except ValueProblem as problem:
-        raise BakeError(str(problem)) from problem
+    return parse_env_file(decode_source(".env", raw), given)
 
 
 def bake(requests: Mapping[str, BakeRequest], *, options: Options | None = None) -> dict[str, BuildResult]:
@@ -170,21 +183,30 @@ def _built(requests: Mapping[str, BakeRequest], services: Services) -> dict[str,
         for name, part in parts.items():
             part.secrets.check()
             check_outputs(part.request, part.platforms)
-            with push_permission(pushed_names(part.request), services) as wait_for_permission:
-                jobs.append(_job(name, part))
+            cache_sources(part.request)
+            written = (*pushed_names(part.request), *written_references(part.request))
+            with push_permission(written, services) as wait_for_permission:
+                jobs.append(_job(name, part, services))
                 wait_for_permission()
         built = build_together(jobs, parallel=max(one.build.jobs for one in requests.values()) or DEFAULT_JOBS)
         return {name: finish(parts[name], images, services) for (name, images) in zip(requests, built, strict=True)}
 
 
-def _job(name: str, parts: Prepared) -> Job:
+def _job(name: str, parts: Prepared, shared: Services) -> Job:
     services = parts.build_services()
     plans = plan_images(parts.dockerfile, parts.plan_options, services)
     parts.report_checks()
     names = {old: _context_name(old, parts) for old in services.contexts}
     contexts = LazyContexts({new: partial(services.contexts.__getitem__, old) for old, new in names.items()})
     return Job(
-        name, parts.request, plans, replace(services, contexts=contexts), names, limits=parts.limits, epoch=parts.epoch
+        name,
+        parts.request,
+        plans,
+        replace(services, contexts=contexts),
+        names,
+        limits=parts.limits,
+        epoch=parts.epoch,
+        imported=imported_steps(parts, shared),
     )
 
 

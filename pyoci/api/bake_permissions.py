@@ -103,9 +103,10 @@ def check_permissions(
                 flags.setdefault(f"{key}={path}", name)
     if not flags:
         return
-    targets = ", ".join(dict.fromkeys(flags.values()))
+    names = list(dict.fromkeys(flags.values()))
+    who = f"target {names[0]} asks" if len(names) == 1 else f"targets {', '.join(names)} ask"
     raise UsageError(
-        f"more is asked for than is allowed by target {targets}: {', '.join(flags)}",
+        f"{who} for more than is allowed: {', '.join(flags)}",
         hint=f"if the bake file is to be trusted, add {' '.join(f'--allow {flag}' for flag in flags)}",
     )
 

@@ -1,23 +1,27 @@
 """Compose files to targets: each service with a `build` section is one, all of them are the group `default`.
 
-Only `image`, `build` and `environment` of services and the top-level `secrets` count; the rest is for running.
+Only `image`, `build`, `environment` and `env_file` of services and top-level `secrets` count; the rest is for running.
 Spec: compose-spec build.md; docker/buildx docs/bake-reference.md; `x-bake` is buildx's extension.
 """
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from pyoci.bake.compose_files import ComposeFiles, ReadFile
 from pyoci.bake.entries import ENTRIES
-from pyoci.bake.interpolate import interpolate
-from pyoci.bake.problems import meaning, nested, unknown
+from pyoci.bake.env_file import parse_env_file
+from pyoci.bake.problems import meaning, unknown
+from pyoci.bake.relative import rebased_path
 from pyoci.bake.resolve import Definitions
 from pyoci.bake.target import Entry, Group, Target
-from pyoci.bake.yaml_text import Node, parse_yaml
-from pyoci.errors import BakeError
+from pyoci.bake.values import ValueProblem
+from pyoci.bake.yaml_text import Node
+from pyoci.errors import BakeError, UsageError
 from pyoci.location import SourceFile
 
 __all__ = ["is_compose", "parse_compose"]
@@ -34,80 +38,58 @@ def is_compose(name: str) -> bool:
 
 
 def parse_compose(
-    sources: Sequence[SourceFile], variables: Mapping[str, str], warn: Callable[[str], None]
+    sources: Sequence[SourceFile],
+    variables: Mapping[str, str],
+    warn: Callable[[str], None],
+    read: ReadFile,
 ) -> Definitions:
-    """The targets of Compose files; later files are merged over earlier ones.
+    """The targets of Compose files; later files are merged over earlier ones. `read` reads files that they name.
 
     Raises:
         BakeError: one is malformed, or says in `build` what is not known; located.
     """
     unset: set[str] = set()
-    root: Node | None = None
-    for source in sources:
-        with nested(source.name):
-            node = _interpolated(parse_yaml(source), variables, unset.add)
-            if not isinstance(node.value, dict):
-                raise BakeError(f"{source.name} is no Compose file: services are missing", location=node.location)
-            root = node if root is None else _merged(root, node)
+    root = ComposeFiles(variables, unset.add, read).load(list(sources))
     for name in sorted(unset):
         warn(f"the variable {name} of the Compose file is not set: it is taken as empty")
     if root is None:
         return Definitions({}, {})
-    secrets = root.pairs()["secrets"].pairs() if "secrets" in root.pairs() else {}
-    services = root.pairs()["services"].pairs() if "services" in root.pairs() else {}
+    tops = root.pairs()
+    if "services" not in tops and "secrets" not in tops:
+        raise BakeError("the Compose file has no services", hint="write services: …", location=root.location)
+    secrets = tops["secrets"].pairs() if "secrets" in tops else {}
+    services = tops["services"].pairs() if "services" in tops else {}
     targets: dict[str, Target] = {}
-    if "include" in root.pairs():
-        warn("include of the Compose file is not read: give the other file with -f as well")
     for name, service in services.items():
-        if service.value is not None and "extends" in service.pairs():
-            raise BakeError(
-                f'the service "{name}" extends another, which is not read',
-                hint="write what it takes over into the service itself, or use a bake file and inherits",
-                location=service.pairs()["extends"].location,
-            )
-        if service.value is not None and "build" in service.pairs() and service.pairs()["build"].value is not None:
-            target = _Service(name, service, secrets, variables).target()
+        parts = service.pairs()
+        if "build" in parts and parts["build"].value is not None:
+            target = _Service(name, service, secrets, variables, read).target()
             targets[target.name] = target
-    return Definitions({"default": Group("default", targets=tuple(targets))}, targets)
-
-
-def _interpolated(node: Node, variables: Mapping[str, str], unset: Callable[[str], None]) -> Node:
-    match node.value:
-        case str():
-            with meaning(node.location):
-                return replace(node, value=interpolate(node.value, variables, unset))
-        case list():
-            return replace(node, value=[_interpolated(item, variables, unset) for item in node.value])
-        case dict():
-            pairs = {key: _interpolated(value, variables, unset) for key, value in node.value.items()}
-            return replace(node, value=pairs)
-        case None:
-            return node
-
-
-def _merged(one: Node, later: Node) -> Node:
-    """Mappings element by element, lists appended, the rest replaced."""
-    if isinstance(one.value, dict) and isinstance(later.value, dict):
-        found = dict(one.value)
-        for key, value in later.value.items():
-            found[key] = _merged(found[key], value) if key in found else value
-        return replace(later, value=found)
-    if isinstance(one.value, list) and isinstance(later.value, list):
-        return replace(later, value=[*one.value, *later.value])
-    return one if later.value is None else later
+        elif "image" not in parts:
+            raise BakeError(
+                f'the service "{name}" has neither image nor build', hint="give it one", location=service.location
+            )
+    return Definitions({"default": Group("default", targets=tuple(targets))} if services else {}, targets)
 
 
 class _Service:
     """One service being read."""
 
-    def __init__(self, name: str, node: Node, secrets: Mapping[str, Node], variables: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        name: str,
+        node: Node,
+        secrets: Mapping[str, Node],
+        variables: Mapping[str, str],
+        read: ReadFile,
+    ) -> None:
         self._name = name.replace(".", "_")
         self._node = node
         self._secrets = secrets
         self._variables = variables
+        self._read = read
         build = node.pairs()["build"]
-        shorthand = isinstance(build.value, str)
-        self._build: dict[str, Node] = {"context": build} if shorthand else build.pairs()
+        self._build: dict[str, Node] = build.pairs()
         self._place = build.location
         self._found: dict[str, Any] = {}
 
@@ -134,12 +116,12 @@ class _Service:
         return replace(Target(self._name, location=self._place), **self._found)
 
     def _readers(self) -> dict[str, Callable[[Node], None]]:
-        texts = ("context", "dockerfile", "dockerfile_inline", "target", "network", "shm_size")
+        texts = ("context", "dockerfile", "dockerfile_inline", "target", "network")
         lists = ("tags", "platforms", "entitlements")
         entries = ("cache_from", "cache_to")
         found: dict[str, Callable[[Node], None]] = {}
         for name in texts:
-            found[name] = lambda node, name=name: self._set(name, node.text())  # type: ignore[misc]
+            found[name] = lambda node, name=name: self._set(name, node.text() or None)  # type: ignore[misc]
         for name in lists:
             found[name] = lambda node, name=name: self._set(name, _texts(node))  # type: ignore[misc]
         for name in entries:
@@ -151,6 +133,7 @@ class _Service:
             "additional_contexts": lambda node: self._set("contexts", _contexts(node)),
             "labels": lambda node: self._set("labels", {key: value or "" for key, value in _mapping(node).items()}),
             "extra_hosts": lambda node: self._set("extra_hosts", _hosts(node)),
+            "shm_size": lambda node: self._set("shm_size", _size(node)),
             "ulimits": lambda node: self._set("ulimits", _ulimits(node)),
             "ssh": self._ssh,
             "secrets": self._secret_list,
@@ -173,13 +156,25 @@ class _Service:
     def _args(self, node: Node) -> None:
         """An argument without a value has that of the service's environment, else that of the caller's."""
         environment = self._node.pairs().get("environment")
-        own = _mapping(environment) if environment is not None else {}
+        own = {**self._env_files(), **(_mapping(environment) if environment is not None else {})}
         found: dict[str, str | None] = {}
         for name, value in _mapping(node).items():
             known = value if value is not None else own.get(name) or self._variables.get(name)
             if known is not None:
                 found[name] = known
         self._found["args"] = found or None
+
+    def _env_files(self) -> dict[str, str]:
+        """The variables of the service's `env_file`s; one that is not required may be missing."""
+        listed = self._node.pairs().get("env_file")
+        found: dict[str, str] = {}
+        for one in listed.items() if listed is not None else []:
+            try:
+                found |= parse_env_file(self._read(_text(one, "path")), self._variables)
+            except UsageError as error:
+                if _text(one, "required") != "false":
+                    raise BakeError(error.message, hint=error.hint, location=one.location) from error
+        return found
 
     def _ssh(self, node: Node) -> None:
         if isinstance(node.value, dict):
@@ -193,7 +188,7 @@ class _Service:
     def _secret_list(self, node: Node) -> None:
         found = []
         for item in node.items():
-            name = item.text() if isinstance(item.value, str) else _text(item, "source")
+            name = _text(item, "source")
             defined = self._secrets.get(name or "")
             if not name or defined is None:
                 raise BakeError(
@@ -205,7 +200,9 @@ class _Service:
                 raise BakeError(
                     f'the secret "{name}" is external', hint="use file or environment", location=item.location
                 )
-            values = {"id": name, "src": _text(defined, "file"), "env": _text(defined, "environment")}
+            file = _text(defined, "file")
+            src = posixpath.normpath(file) if file else ""
+            values = {"id": name, "src": src, "env": _text(defined, "environment")}
             found.append(Entry({key: value for key, value in values.items() if value}))
         self._found["secret"] = tuple(found)
 
@@ -214,7 +211,8 @@ class _Service:
         values = {"type": kind} if text == "true" else {"type": kind, "disabled": "true"}
         if text not in ("true", "false"):
             values = dict(ENTRIES["attest"](f"type={kind},{text}").values)
-        self._found["attest"] = (*self._found.get("attest", ()), Entry(values))
+        before = self._found.get("attest", ())
+        self._found["attest"] = (Entry(values), *before) if kind == "sbom" else (*before, Entry(values))
 
     def _extend(self, node: Node) -> None:
         """`x-bake`: what Compose has no keys for."""
@@ -284,8 +282,23 @@ def _contexts(node: Node) -> dict[str, str | None]:
     found: dict[str, str | None] = {}
     for key, value in _mapping(node).items():
         kind, _, name = (value or "").partition(":")
-        found[key] = f"target:{name.replace('.', '_')}" if kind in ("service", "target") else value
+        if kind in ("service", "target"):
+            found[key] = f"target:{name.replace('.', '_')}"
+        else:
+            found[key] = rebased_path(".", value or "")
     return found
+
+
+def _size(node: Node) -> str | None:
+    """A size as docker writes sizes: `134217728` and `128m` are `128MiB`."""
+    text = (node.text() or "").strip().lower()
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?", text)
+    if found is None:
+        raise ValueProblem(f'"{text}" is no size as 128m')
+    number, unit = float(found[1]) * 1024 ** "_kmgt".index(found[2] or "_"), 0
+    while number >= 1024 and unit < 4:
+        number, unit = number / 1024, unit + 1
+    return f"{number:.4g}{('B', 'KiB', 'MiB', 'GiB', 'TiB')[unit]}" if number else None
 
 
 def _hosts(node: Node) -> dict[str, str | None]:

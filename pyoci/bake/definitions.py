@@ -7,11 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from pyoci.bake import syntax
 from pyoci.bake.attributes import ATTRIBUTES, decode_attribute, texts
 from pyoci.bake.evaluate import Scope, evaluate
 from pyoci.bake.problems import meaning, unknown
+from pyoci.bake.relative import directory_of, rebased
 from pyoci.bake.resolve import Definitions
-from pyoci.bake.syntax import Attribute, Block, Body
+from pyoci.bake.syntax import Attribute, Block, Body, Expression
 from pyoci.bake.target import Group, Target, merged
 from pyoci.bake.values import Value, as_text, kind
 from pyoci.bake.variables import Variables
@@ -25,8 +27,10 @@ _NAME = re.compile(r"[a-zA-Z0-9_-]+")
 _LARGEST_MATRIX = 1024
 
 
-def define(bodies: Sequence[Body], variables: Variables) -> Definitions:
+def define(bodies: Sequence[Body], variables: Variables, *, relative: bool = False) -> Definitions:
     """The targets and groups of all files together, the variables taken from them too.
+
+    `relative` lets contexts be relative to the file that they are in.
 
     Raises:
         BakeError: something in them does not exist or cannot be evaluated; located.
@@ -46,7 +50,7 @@ def define(bodies: Sequence[Body], variables: Variables) -> Definitions:
                 case _:
                     otherwise = "a bake file has target, group, variable and function blocks"
                     raise unknown("unknown block", block.type, _BLOCKS, block.location, otherwise=otherwise)
-    reader = _Reader(blocks, variables)
+    reader = _Reader(blocks, variables, relative=relative)
     variables.attribute = reader.attribute
     variables.check_all()
     return reader.read()
@@ -65,8 +69,9 @@ def with_more(first: Definitions, second: Definitions) -> Definitions:
 
 
 class _Reader:
-    def __init__(self, blocks: Sequence[Block], variables: Variables) -> None:
+    def __init__(self, blocks: Sequence[Block], variables: Variables, *, relative: bool) -> None:
         self._blocks = blocks
+        self._relative = relative
         self._scope = variables.scope
         self._under_way: list[tuple[str, str, str]] = []
 
@@ -103,7 +108,7 @@ class _Reader:
         if not found:
             known = {block.labels[0] for block in self._blocks if block.type == type_ and block.labels}
             raise unknown(f"there is no {type_}", name, known, location, otherwise=f"no {type_} has that name")
-        given = [one for block in found for one in block.body.attributes if one.name == attribute]
+        given = self._given(type_, name, attribute)
         if not given and attribute in (*ATTRIBUTES, "targets"):
             return None
         if not given:
@@ -113,6 +118,10 @@ class _Reader:
             return evaluate(given[-1].value, self._scope)
         finally:
             self._under_way.pop()
+
+    def _given(self, type_: str, name: str, attribute: str) -> list[Attribute]:
+        found = [block for block in self._blocks if block.type == type_ and block.labels == (name,)]
+        return [one for block in found for one in block.body.attributes if one.name == attribute]
 
     # blocks
 
@@ -185,7 +194,20 @@ class _Reader:
             value = evaluate(attribute.value, scope)
             with meaning(attribute.value.location, attribute.name):
                 changes[attribute.name.replace("-", "_")] = decode_attribute(attribute.name, value)
-        return replace(Target(name, location=block.location), **changes)
+        target = replace(Target(name, location=block.location), **changes)
+        if not self._relative:
+            return target
+        context_base = self._base_of(attributes["context"].value) if "context" in attributes else None
+        return rebased(target, directory_of(block.location.source.name), context_base=context_base)
+
+    def _base_of(self, context: Expression) -> str | None:
+        """Where a context is written that is that of another target: `target.NAME.context`."""
+        match context:
+            case syntax.Member(of=syntax.Member(of=syntax.Name(name="target"), name=name), name="context"):
+                said = self._given("target", name, "context")
+                return directory_of(said[-1].location.source.name) if said else None
+            case _:
+                return None
 
 
 def _attributes(block: Block) -> tuple[Attribute, ...]:

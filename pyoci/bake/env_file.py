@@ -1,10 +1,10 @@
-"""`.env`: names and values, one a line, that Compose files may use.
+r"""`.env`: names and values, one a line, that Compose files may use.
 
     line  = [ "export" ] name ( "=" | ":" ) value  |  [ "export" ] name
     value = "'" … "'"  |  '"' … '"'  |  … [ " #" comment ]
 
-A lone name has the value that it has outside. In single quotes everything is as it is written, in double quotes `\n` and
-the like are escapes; there and without quotes `${NAME}` stands for a value, that of the outside before that of the file.
+A lone name has the value that it has outside. In single quotes everything is as it is written, in double quotes escapes
+such as `\n` count. There, and without quotes, `${NAME}` is a value: that of the outside, else that of the file.
 
 Spec: compose-spec 12-interpolation.md; where it leaves a choice, compose-go 2.13.
 """

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 
 from pyoci.bake.values import ValueProblem
 
-__all__ = ["interpolate", "parse_env_file"]
+__all__ = ["interpolate"]
 
 _START = re.compile(r"\$(?:(?P<escaped>\$)|(?P<name>[A-Za-z_][A-Za-z0-9_]*)|(?P<brace>\{))")
 _BRACED = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(:?[-?+])?")
@@ -80,26 +80,3 @@ def _braced(inner: str, variables: Mapping[str, str], unset: Callable[[str], Non
                 return value
             message = interpolate(word, variables, unset, depth=depth + 1)
             raise ValueProblem(f"required variable {name} is missing a value{message and ': ' + message}")
-
-
-def parse_env_file(text: str) -> dict[str, str]:
-    """Names and values of a `.env` file: `NAME=value` lines, quotes and comments as Compose reads them.
-
-    Raises:
-        ValueProblem: a line is none of these.
-    """
-    found: dict[str, str] = {}
-    for number, line in enumerate(text.splitlines(), 1):
-        stripped = line.strip().removeprefix("export ")
-        if not stripped or stripped.startswith("#"):
-            continue
-        name, equals, value = stripped.partition("=")
-        if not equals or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]*", name.strip()):
-            raise ValueProblem(f'line {number} of .env is no NAME=value: "{stripped}"')
-        value = value.strip()
-        if value[:1] in ('"', "'") and value.find(value[0], 1) > 0:
-            value = value[1 : value.find(value[0], 1)]
-        else:
-            value = re.split(r"\s+#", value)[0].rstrip()
-        found[name.strip()] = value
-    return found

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pyoci.bake.compose import is_compose, parse_compose
+from pyoci.bake.compose_files import ReadFile
 from pyoci.bake.definitions import define, with_more
 from pyoci.bake.functions import standard_functions
 from pyoci.bake.hcl import parse_hcl
 from pyoci.bake.json_text import parse_json
 from pyoci.bake.problems import nested
+from pyoci.bake.relative import directory_of, rebased
 from pyoci.bake.resolve import Definitions
 from pyoci.bake.syntax import Body
 from pyoci.bake.variables import Variable, Variables
-from pyoci.errors import BakeError
+from pyoci.errors import BakeError, UsageError
 from pyoci.location import SourceFile
 
 __all__ = ["DEFAULT_FILES", "BakeFile", "Surroundings", "read_definitions"]
@@ -32,12 +34,16 @@ DEFAULT_FILES = (
 """Files that are read where none is named: all that exist, later ones over earlier ones."""
 
 
+def _no_file(path: str) -> SourceFile:
+    raise UsageError(f"cannot read {path}: no other file is read here")
+
+
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What bake files may ask of the outside."""
 
     variables: Mapping[str, str]
-    """The environment, with `--var` over it."""
+    """The environment, as far as variables may be taken from it, with `--var` over it."""
     compose_variables: Mapping[str, str]
     """The same with what `.env` adds, which counts in Compose files alone."""
     platform: str
@@ -45,6 +51,12 @@ class Surroundings:
     now: int
     """Seconds since 1970."""
     home: str
+    command_context: str = "cwd://"
+    """The directory that the command works in: this one, or a URL."""
+    relative: bool = False
+    """Whether contexts are relative to their files."""
+    read_file: ReadFile = _no_file
+    """For files that Compose files name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +84,16 @@ def read_definitions(
             bodies.append(body)
         else:
             compose.append(source)
-    builtins = {"BAKE_CMD_CONTEXT": "cwd://", "BAKE_LOCAL_PLATFORM": surroundings.platform}
+    builtins = {"BAKE_CMD_CONTEXT": surroundings.command_context, "BAKE_LOCAL_PLATFORM": surroundings.platform}
     functions = standard_functions(now=surroundings.now, home=surroundings.home)
     variables = Variables(outside=surroundings.variables.get, builtins=builtins, functions=functions)
     with nested(sources[0].name if sources else "the bake file"):
-        found = parse_compose(compose, surroundings.compose_variables, warn)
+        found = parse_compose(compose, surroundings.compose_variables, warn, surroundings.read_file)
+        if surroundings.relative and compose:
+            base = directory_of(compose[0].name)
+            found = replace(found, targets={name: rebased(one, base) for name, one in found.targets.items()})
         if bodies:
-            found = with_more(found, define(bodies, variables))
+            found = with_more(found, define(bodies, variables, relative=surroundings.relative))
         return BakeFile(found, tuple(variables.listed()))
 
 

@@ -15,7 +15,9 @@ from pyoci.bake.target import Target
 
 __all__ = ["directory_of", "rebased", "rebased_path"]
 
-_ELSEWHERE = re.compile(r"cwd://|target:|docker-image:|oci-layout://|https?://|git://|ssh://|git@|github\.com/")
+_ELSEWHERE = re.compile(
+    r"cwd://|target:|service:|docker-image:|oci-layout://|https?://|git://|ssh://|git@|github\.com/"
+)
 
 
 def directory_of(file: str) -> str | None:

@@ -16,7 +16,7 @@ _RESOURCES = ("memory", "memory-swap", "cpu-shares", "cpu-period", "cpu-quota", 
 _TEMPLATES = frozenset({"annotations", "dockerfile_inline", "labels", "args", "extra_hosts"})
 """Fields whose `${` is escaped, so that the JSON can be read as a bake file again."""
 _SHOWN_EMPTY = frozenset({"target", "network", "call", "shm_size", "dockerfile_inline", "resources"})
-_OWN = frozenset({"name", "location", "linked", "inherits"})
+_OWN = frozenset({"name", "base", "location", "linked", "inherits"})
 
 
 def render_json(value: object) -> str:

@@ -122,7 +122,8 @@ class _Resolver:
 
     def _target(self, name: str, asked: str) -> Target:
         found = self._inherited(name, (), asked, self._definitions.groups.get(asked))
-        return replace(found, inherits=None, context=found.context or ".", dockerfile=found.dockerfile or "Dockerfile")
+        context = (found.base or ".") if found.context is None else found.context or "."
+        return replace(found, inherits=None, context=context, dockerfile=found.dockerfile or "Dockerfile")
 
     def _inherited(self, name: str, chain: tuple[str, ...], asked: str, group: Group | None) -> Target:
         own = self._definitions.targets.get(name)

@@ -81,6 +81,8 @@ class Target:
     entitlements: tuple[str, ...] | None = None
     extra_hosts: Mapping[str, str | None] | None = field(default=None, hash=False)
     policy: tuple[Policy, ...] | None = None
+    base: str | None = None
+    """Its context where none is said: the directory of its file, if contexts are relative to that."""
     location: Location | None = field(default=None, compare=False)
     """Where its name stands."""
     linked: bool = False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from pyoci.bake.problems import nested
 from pyoci.bake.values import number_text
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Content", "Node", "parse_yaml"]
 
+_MERGES: dict[str, Literal["reset", "override"]] = {"!reset": "reset", "!override": "override"}
 _LARGEST = 100_000
 """Values that one document may have, aliases counted each time: a small text can stand for a huge one."""
 
@@ -26,6 +27,8 @@ class Node:
 
     value: Content
     location: Location
+    merge: Literal["", "reset", "override"] = ""
+    """What becomes of the same value of an earlier file: it is taken back, or replaced whole."""
 
     def text(self) -> str | None:
         """The value as a string; None if it is null.
@@ -113,14 +116,15 @@ class _Reader:
         place = self._place(node)
         if self._count > _LARGEST:
             raise BakeError(f"the document stands for more than {_LARGEST} values", location=place)
+        merge: Literal["", "reset", "override"] = _MERGES.get(node.tag, "")
         match node:
             case yaml.MappingNode():
                 self._loader.flatten_mapping(node)
-                return Node(dict(self._pairs(node)), place)
+                return Node(dict(self._pairs(node)), place, merge)
             case yaml.SequenceNode():
-                return Node([self.node(item) for item in node.value], place)
+                return Node([self.node(item) for item in node.value], place, merge)
             case _:
-                return Node(self._scalar(node), place)
+                return Node(None if merge == "reset" else self._scalar(node), place, merge)
 
     def _pairs(self, node: yaml.MappingNode) -> Iterator[tuple[str, Node]]:
         for key, value in node.value:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
@@ -12,8 +12,8 @@ from pyoci.api.bake_permissions import Needs, Permissions
 from pyoci.api.bake_places import Places, places_of, uses_git_secrets
 from pyoci.api.bake_remote import Remote, git_host
 from pyoci.bake.target import Entry, Target
-from pyoci.build.request import BuildRequest, Output, SecretSource, SshSource
-from pyoci.cli.outputs import parse_output
+from pyoci.build.request import BuildRequest, CachePlace, Output, SecretSource, SshSource
+from pyoci.cli.outputs import parse_caches, parse_output
 from pyoci.cli.quantities import parse_host, parse_size, parse_ulimit
 from pyoci.errors import PyociError, UsageError
 from pyoci.platforms import parse_platform
@@ -82,7 +82,7 @@ class BakeReader:
         """What is to be built for a target; says what it asks for and pyoci does not do, each thing once for all.
 
         Raises:
-            UsageError: a value is malformed, or more is wanted than pyoci does; the error says which target it is about.
+            UsageError: a value is malformed, or more is wanted than pyoci does; it says which target it is about.
         """
         with _about(target):
             places = places_of(target, self._remote)
@@ -112,12 +112,6 @@ class BakeReader:
         )
 
     def _refuse(self, target: Target) -> None:
-        if (target.cache_from or target.cache_to) and "cache" not in self._told:
-            self._told.add("cache")
-            self._warn(
-                "cache-from and cache-to are not used: steps are cached in the store of this machine, "
-                "keep that directory to keep the cache"
-            )
         wanted = [one for one in target.attest or () if one.get("disabled") != "true"]
         for one in wanted:
             kind = one.get("type")
@@ -156,6 +150,8 @@ class BakeReader:
             annotations=dict(_annotation(text) for text in target.annotations or ()),
             no_cache=bool(target.no_cache),
             no_cache_filter=target.no_cache_filter or (),
+            cache_from=_caches(target.cache_from or (), "--cache-from"),
+            cache_to=_caches(target.cache_to or (), "--cache-to"),
             pull=bool(target.pull),
             network=_network(target.network or "default"),
             secrets=tuple(secrets.values()),
@@ -195,6 +191,10 @@ def _outputs(target: Target) -> Iterator[Output]:
     for entry in target.output or ():
         if entry.get("type") != "cacheonly":
             yield parse_output(_as_text(entry))
+
+
+def _caches(entries: Sequence[Entry], flag: str) -> tuple[CachePlace, ...]:
+    return tuple(place for entry in entries for place in parse_caches(_as_text(entry), flag))
 
 
 def _as_text(entry: Entry) -> str:

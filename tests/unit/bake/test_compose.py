@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
-from pyoci.bake.interpolate import interpolate, parse_env_file
+from pyoci.bake.env_file import parse_env_file
+from pyoci.bake.interpolate import interpolate
 from pyoci.bake.values import ValueProblem
 from pyoci.errors import BakeError
+from pyoci.location import SourceFile
 from tests.unit.bake.files import printed, read
 
 
@@ -74,12 +76,12 @@ services:
         ("labels: {a: b}", "labels", {"a": "b"}),
         ("labels: [a=b]", "labels", {"a": "b"}),
         ("network: none", "network", "none"),
-        ("shm_size: 128m", "shm-size", "128m"),
+        ("shm_size: 128m", "shm-size", "128MiB"),
         ("ulimits: {nofile: 1024}", "ulimits", ["nofile=1024:1024"]),
         ("ulimits: {nofile: {soft: 1, hard: 2}}", "ulimits", ["nofile=1:2"]),
         ("extra_hosts: ['a=1.2.3.4', 'b:::1']", "extra-hosts", {"a": "1.2.3.4", "b": "::1"}),
         ("ssh: [default, key=/k]", "ssh", [{"id": "default"}, {"id": "key", "paths": ["/k"]}]),
-        ("additional_contexts: {x: ./y, z: 'service:web.b'}", "contexts", {"x": "./y", "z": "target:web_b"}),
+        ("additional_contexts: {x: ./y, z: 'service:web.b'}", "contexts", {"x": "y", "z": "target:web_b"}),
         ("no_cache: true", "no-cache", True),
         ("pull: true", "pull", True),
         ("platforms: [linux/arm64]", "platforms", ["linux/arm64"]),
@@ -99,7 +101,7 @@ def test_a_key_of_build(build: str, key: str, value: Any) -> None:
 def test_secrets_come_from_the_top_of_the_file() -> None:
     rest = "secrets:\n  one: {file: ./one.txt}\n  two: {environment: TWO}\n"
     assert service("secrets: [one, {source: two}]", rest=rest)["secret"] == [
-        {"id": "one", "src": "./one.txt"},
+        {"id": "one", "src": "one.txt"},
         {"id": "two", "env": "TWO"},
     ]
 
@@ -115,14 +117,25 @@ def test_a_variable_that_is_not_set_is_told_of() -> None:
     assert warnings == ["the variable DIR of the Compose file is not set: it is taken as empty"]
 
 
-def test_other_files_are_not_read_and_that_is_said() -> None:
-    warnings: list[str] = []
-    read({"compose.yaml": "include: [a.yaml]\nservices:\n  a:\n    build: .\n"}, {}, warnings)
-    assert warnings == ["include of the Compose file is not read: give the other file with -f as well"]
-    with pytest.raises(BakeError, match='the service "b" extends another, which is not read') as caught:
-        read({"compose.yaml": "services:\n  b:\n    extends: {service: a}\n"}, {})
-    assert caught.value.location is not None
-    assert caught.value.location.line == 3
+@pytest.mark.parametrize(
+    ("text", "message", "place"),
+    [
+        ("include: [a.yaml]\n", "cannot read a.yaml: no other file is read here", "compose.yaml:1:11"),
+        ("services:\n  b:\n    extends: {service: a}\n", 'there is no service "a"', "compose.yaml:3:14"),
+        ("services:\n  b:\n    extends: b\n", 'the service "b" extends itself', "compose.yaml:3:14"),
+        (
+            "services:\n  b:\n    extends: {service: a, file: x.yaml}\n",
+            "cannot read x.yaml: no other file is read here",
+            "compose.yaml:3:14",
+        ),
+        ("services:\n  b: {}\n", 'the service "b" has neither image nor build', "compose.yaml:2:6"),
+        ("x: {}\n", "the Compose file has no services", "compose.yaml:1:1"),
+    ],
+)
+def test_what_files_cannot_take_from_others(text: str, message: str, place: str) -> None:
+    with pytest.raises(BakeError) as caught:
+        read({"compose.yaml": text}, {})
+    assert (caught.value.message, str(caught.value.location)) == (message, place)
 
 
 @pytest.mark.parametrize(
@@ -177,10 +190,18 @@ def test_interpolation_refuses(text: str) -> None:
 
 
 def test_the_env_file() -> None:
-    text = "# c\nA=1\nexport B = two words # c\nC='x # y'\nD=\"q\"\n\n"
-    assert parse_env_file(text) == {"A": "1", "B": "two words", "C": "x # y", "D": "q"}
-    with pytest.raises(ValueProblem):
-        parse_env_file("nothing")
+    text = "# c\nA=1\nexport B = two words # c\nC='x # y'\nD=\"q\"\n\nE\nF"
+    found = parse_env_file(SourceFile(".env", text), {"E": "outside"})
+    assert found == {"A": "1", "B": "two words", "C": "x # y", "D": "q", "E": "outside"}
+
+
+@pytest.mark.parametrize(
+    ("text", "place"), [("A=1\n= x", ".env:2:1"), ("A='x", ".env:1:3"), ('B="', ".env:1:3"), ("a b", ".env:1:1")]
+)
+def test_what_an_env_file_cannot_say(text: str, place: str) -> None:
+    with pytest.raises(BakeError) as caught:
+        parse_env_file(SourceFile(".env", text), {})
+    assert str(caught.value.location) == place
 
 
 def test_a_small_text_that_stands_for_a_huge_one() -> None:

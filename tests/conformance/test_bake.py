@@ -1,0 +1,53 @@
+"""Every case of `fixtures/bake` as pyoci understands it, held against what buildx said of it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pyoci.cli.main import main
+from tests.conformance.bake_cases import HOME, BakeCase, read_bake_cases, shown_output
+from tests.conformance.known_bake_differences import KNOWN
+
+CASES = read_bake_cases()
+
+
+def said(case: BakeCase, directory: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
+    """What pyoci says of a case, as it is recorded."""
+    case.write(directory)
+    monkeypatch.chdir(directory)
+    for name in list(os.environ):
+        if name not in ("PATH", "PYTEST_CURRENT_TEST"):
+            monkeypatch.delenv(name)
+    for name, value in {"HOME": HOME, "PYOCI_HOME": str(directory.parent / "store"), **case.variables}.items():
+        monkeypatch.setenv(name, value)
+    status = main(["bake", *case.command])
+    output = capsys.readouterr()
+    if status:
+        assert output.err.startswith("error: ")
+        return {"error": output.err.splitlines()[0]}
+    return {"output": shown_output(output.out, directory)}
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
+def test_like_buildx(
+    case: BakeCase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recorded = case.recorded
+    directory = tmp_path / "work"
+    directory.mkdir()
+    found = said(case, directory, monkeypatch, capsys)
+    same = ("error" in found and "error" in recorded) or found.get("output", found) == recorded.get("output", recorded)
+    if case.name in KNOWN:
+        assert not same, f"no longer differs: take it out of known_bake_differences.py ({KNOWN[case.name]})"
+        return
+    if "error" in found or "error" in recorded:
+        assert same, f"{found} / buildx: {recorded}"
+    assert "error" in found or found["output"] == recorded["output"]
+
+
+def test_known_differences_name_cases() -> None:
+    assert set(KNOWN) <= {case.name for case in CASES}
