@@ -177,7 +177,7 @@ DOCKER_FLAGS = (
 
 OWN_FLAGS = frozenset(
     {
-        *("--store", "--step-timeout", "--insecure-registry", "--ca-file", "--config"),
+        *("--ca-bundle", "--store", "--step-timeout", "--insecure-registry", "--ca-file", "--config"),
         *("--preflight", "--preflight-for", "--preflight-skip"),
     }
 )

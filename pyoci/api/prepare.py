@@ -12,6 +12,7 @@ from functools import partial
 
 from pyoci.api.bases import NamedBases
 from pyoci.api.build import build_tags
+from pyoci.api.certificates import read_ca_bundle
 from pyoci.api.contexts import ContextOpener, LazyContexts, git_context
 from pyoci.api.emulation import can_run
 from pyoci.api.fetching import Fetching
@@ -19,6 +20,7 @@ from pyoci.api.services import Services
 from pyoci.api.sources import BuildInputs, read_inputs
 from pyoci.build.agents import Agents
 from pyoci.build.builder import BuildServices
+from pyoci.build.operations.certificates import marked_bundle
 from pyoci.build.plan import PlanOptions
 from pyoci.build.request import BuildRequest, SshSource
 from pyoci.build.scopes import platform_arguments
@@ -100,6 +102,16 @@ class Prepared:
             add_hosts=request.add_hosts,
         )
 
+    @property
+    def ca_bundle(self) -> bytes:
+        """What RUN is shown of certificates.
+
+        Raises:
+            UsageError: the file cannot be used.
+        """
+        certificates = read_ca_bundle(self.request.ca_bundle, self.services.environment)
+        return marked_bundle(certificates) if certificates else b""
+
     def build_services(self) -> BuildServices:
         """What the builder works with."""
         services = self.services
@@ -117,6 +129,7 @@ class Prepared:
             reporter=services.reporter,
             cancelled=services.cancelled,
             can_run=lambda platform: can_run(platform, services.environment.platform),
+            ca_bundle=self.ca_bundle,
         )
 
     # build checks

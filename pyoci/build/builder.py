@@ -51,6 +51,8 @@ class BuildServices:
     cancelled: threading.Event
     can_run: Callable[[Platform], bool]
     """Whether this machine executes programs of a platform, by itself or by emulation."""
+    ca_bundle: bytes = field(default=b"", repr=False)
+    """Certificates that every RUN is shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +154,7 @@ def step_executor(
         proxy_env=tuple(f"{name}={value}" for name, value in sorted(build_args.items()) if name in PROXY_NAMES),
         timeout_seconds=timeout_seconds,
         limits=limits,
+        ca_bundle=services.ca_bundle,
     )
     return StepExecutor(run, services.contexts, services.fetcher, services.reporter)
 

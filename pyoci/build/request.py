@@ -92,6 +92,8 @@ class BuildRequest:
     """Bytes that one RUN may use; 0 is no limit."""
     cgroup_parent: str = ""
     """Where RUN gets its cgroup."""
+    ca_bundle: str = ""
+    """Certificates that RUN is shown while it executes: `host` for the machine's own, or a file; in no key."""
     step_timeout_seconds: float | None = None
     preflight: Literal["error", "warn", "off"] = "warn"
     """What findings about the finished image do: end the build, warn, or nothing is looked at."""

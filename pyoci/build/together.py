@@ -144,6 +144,7 @@ def _settings(step: Step, job: Job) -> list[object]:
                 list(request.ssh) if agents else [],
                 proxies,
                 str(request.step_timeout_seconds),
+                request.ca_bundle,
                 job.limits,
             ]
         case HttpStep() | GitStep():

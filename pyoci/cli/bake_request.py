@@ -166,6 +166,7 @@ class BakeReader:
             memory=parse_size(memory, "memory") if memory else 0,
             allow=_allowed(target, self._permissions),
             isolation=self._arguments.isolation,
+            ca_bundle=self._arguments.ca_bundle,
             preflight=self._arguments.preflight,
         )
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from pyoci.sandbox.messages import RunRequest
+    from pyoci.sandbox.rootfs import Target
 else:
     import _signal
 
@@ -134,9 +135,10 @@ def _build_root(request: RunRequest) -> tuple[list[int], list[object], list[str]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # one for each layer, for a moment
     stage = Stage(request["root"], user=user, attributes=attributes)
     sources = mounts.open_sources(stage, wanted)
-    targets = [(path, True) for path in system_mounts.SYSTEM_DIRECTORIES]
+    targets: list[Target] = [(path, True, None) for path in system_mounts.SYSTEM_DIRECTORIES]
     targets += [
-        (mount["target"], mounts.wants_directory(mount, source)) for mount, source in zip(wanted, sources, strict=True)
+        (mount["target"], mounts.wants_directory(mount, source), mounts.laid_content(mount))
+        for mount, source in zip(wanted, sources, strict=True)
     ]
     stage.mount_root(targets)
     system_mounts.mount_system(

@@ -96,6 +96,7 @@ class FileMessage(TypedDict):
     uid: int
     gid: int
     writable: bool
+    beneath: bool
 
 
 class SocketMessage(TypedDict):

@@ -12,7 +12,7 @@ from pyoci.sandbox.mounting import MS_NODEV, MS_NOEXEC, MS_NOSUID
 from pyoci.sandbox.resolve import walk
 from pyoci.sandbox.rootfs import stack
 
-__all__ = ["check", "depth", "mount_all", "open_sources", "wants_directory"]
+__all__ = ["check", "depth", "laid_content", "mount_all", "open_sources", "wants_directory"]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -70,6 +70,11 @@ def wants_directory(mount: MountMessage, source: int) -> bool:
     return mount["kind"] == "tmpfs"
 
 
+def laid_content(mount: MountMessage) -> bytes | None:
+    """What a file that lies beneath the writes holds; None for other mounts."""
+    return mount["content"] if mount["kind"] == "file" and mount["beneath"] else None
+
+
 def mount_all(stage: Stage, mounts: Sequence[MountMessage], sources: Sequence[int]) -> list[int]:
     """Makes every mount, in the order given; the listening sockets of those that are sockets, in the same order.
 
@@ -83,6 +88,8 @@ def mount_all(stage: Stage, mounts: Sequence[MountMessage], sources: Sequence[in
                 _mount_bind(stage, mount, source)
             case "tmpfs":
                 _mount_tmpfs(stage, mount)
+            case "file" if mount["beneath"]:
+                _lay_file(stage, mount)
             case "file":
                 _mount_file(stage, mount)
             case "socket":
@@ -183,6 +190,16 @@ def _mount_file(stage: Stage, mount: FileMessage) -> None:
             content = content[os.write(writer, content) :]
         os.close(writer)
     _show(stage, path, mount, attributes=MS_NOSUID | MS_NODEV | (0 if mount["mode"] & 0o111 else MS_NOEXEC))
+
+
+def _lay_file(stage: Stage, mount: FileMessage) -> None:
+    """Mounts a file that could not be laid beneath, being in another mount or in a root that is no stack."""
+    if mount["target"] in stage.laid:
+        return
+    try:
+        _mount_file(stage, mount)
+    except Failure:
+        stage.notes.append(f"{mount['target']} is not shown to a step: something else is mounted there")
 
 
 def _mount_socket(stage: Stage, mount: SocketMessage) -> int:

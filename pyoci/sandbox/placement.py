@@ -24,7 +24,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from pyoci.sandbox.messages import BindMessage, MountMessage
+    from pyoci.sandbox.messages import BindMessage, FileMessage, MountMessage
 
 _DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 _DEVICES = (("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0))
@@ -43,6 +43,8 @@ class Placement:
         self._undo: list[Callable[[], None]] = []
         self._times: list[tuple[int, int, int]] = []
         """Directories in which something was placed: their time before, and after everything was placed."""
+        self._laid: set[str] = set()
+        """Paths of files that the run may make its own."""
         self.sockets: list[int] = []
         """Listening sockets, in the order of their mounts."""
 
@@ -90,6 +92,8 @@ class Placement:
             case "tmpfs":
                 mode = mount["mode"]
                 self._place(mount["target"], lambda parent, name: _make_directory(parent, name, mode))
+            case "file" if mount["beneath"]:
+                self._lay(mount)
             case "file":
                 content, owner = mount["content"], (mount["uid"], mount["gid"], mount["mode"])
                 self._place(mount["target"], lambda parent, name: _make_file(parent, name, content, owner))
@@ -98,6 +102,31 @@ class Placement:
                 self._place(mount["target"], lambda parent, name: self._make_socket(parent, name, owner))
             case "bind":
                 self._stand_in_for_bind(mount)
+
+    def _lay(self, mount: FileMessage) -> None:
+        """Lays a file that the run may make its own: it is taken out only if it is still what was laid."""
+        place = walk(self._root, mount["target"])
+        occupied = place.exists
+        if place.path in self._laid or (occupied and not stat.S_ISREG(os.stat(place.descriptor).st_mode)):
+            place.close()
+            return
+        self._laid.add(place.path)
+        parent, name = self._parent_of(place)
+        aside = str(len(self._undo))
+        if occupied:
+            os.rename(name, aside, src_dir_fd=parent, dst_dir_fd=self._aside)
+        _make_file(parent, name, mount["content"], (mount["uid"], mount["gid"], mount["mode"]))
+        laid = _state(parent, name)
+
+        def take_out() -> None:
+            if _state(parent, name) == laid:
+                os.unlink(name, dir_fd=parent)
+                if occupied:
+                    os.rename(aside, name, src_dir_fd=self._aside, dst_dir_fd=parent)
+            elif occupied:
+                os.unlink(aside, dir_fd=self._aside)
+
+        self._undo.append(take_out)
 
     def _stand_in_for_bind(self, mount: BindMessage) -> None:
         root, base = mount["root"], mount["source"]
@@ -195,6 +224,15 @@ def _make_file(parent: int, name: str, content: bytes, owner: tuple[int, int, in
         os.fchmod(descriptor, owner[2])
     finally:
         os.close(descriptor)
+
+
+def _state(parent: int, name: str) -> tuple[int, int, int, int] | None:
+    """What tells whether a file was touched; None if it is gone."""
+    try:
+        status = os.stat(name, dir_fd=parent, follow_symlinks=False)
+    except OSError:
+        return None
+    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def _copy(source: str, target: str) -> None:

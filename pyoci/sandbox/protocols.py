@@ -148,6 +148,11 @@ class FileMount:
     gid: int = 0
     writable: bool = False
     """Whether the process may write to it; what it writes is thrown away."""
+    beneath: bool = False
+    """It lies below the writes, as if the root had it: the process may replace, change or remove it, and that counts
+    as a change of the root; what is left alone is in no layer. Over what is no file, and where nothing can be laid
+    beneath, it is not there, or mounted as others are.
+    """
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,6 +105,7 @@ def mount_message(mount: Mount, *, fuse: str) -> MountMessage:
                 "uid": mount.uid,
                 "gid": mount.gid,
                 "writable": mount.writable,
+                "beneath": mount.beneath,
             }
         case SocketMount():
             return {

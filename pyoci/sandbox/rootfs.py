@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
     Made: TypeAlias = tuple[list[list[str]], int, int]
     """Mount points made in the root itself: paths, outermost first, and the time of their parent before and after."""
+    Target: TypeAlias = tuple[str, bool, bytes | None]
+    """Where something will be: its path, whether that is a directory, and what a file that lies beneath holds."""
 
 _DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 _OVERLAY_MARKS = ("user.overlay.", "trusted.overlay.")
@@ -62,6 +64,8 @@ class Stage:
         self.made: list[Made] = []
         self.notes: list[str] = []
         """What the user should be told."""
+        self.laid: set[str] = set()
+        """Targets of files that lie beneath: nothing is to be mounted there."""
         self._root = root
         self._count = 0
         self._nobody = -1
@@ -122,8 +126,8 @@ class Stage:
         upper, work = open_directories([name + "/upper", name + "/work"])
         return upper, work
 
-    def mount_root(self, targets: Iterable[tuple[str, bool]]) -> None:
-        """Mounts the root at `path`, with a stub for the targets (path, whether a directory) that it lacks."""
+    def mount_root(self, targets: Iterable[Target]) -> None:
+        """Mounts the root at `path`, with a stub for the targets that it lacks and what lies beneath."""
         if self._root["path"]:
             (target,) = open_directories([self.path])
             with Attempt(f'cannot mount "{self._root["path"]}"'):
@@ -165,7 +169,7 @@ class Stage:
         except FileNotFoundError:
             return
 
-    def _make_stub(self, lowers: list[int], targets: Iterable[tuple[str, bool]]) -> str:
+    def _make_stub(self, lowers: list[int], targets: Iterable[Target]) -> str:
         """The path of a directory with the mount points that the root lacks; empty when it lacks none."""
         view = self.fresh_directory()
         seen = list(lowers)
@@ -179,17 +183,25 @@ class Stage:
         made: dict[str, os.stat_result] = {}
         try:
             inside: list[str] = []
-            for target, directory in targets:
+            for target, directory, content in targets:
                 place = walk(root, target)
+                is_file = place.exists and stat.S_ISREG(os.stat(place.descriptor).st_mode)
                 place.close()
                 if any(place.path == outer or place.path.startswith(outer + "/") for outer in inside):
                     continue  # lies in another mount, whose business it is
                 if directory:
                     inside.append(place.path)
-                if place.exists:
+                if content is not None:
+                    self.laid.add(target)
+                if place.exists and not (is_file and content is not None):
                     continue
                 stub = stub or self.fresh_directory()
-                self._add_stub(root, stub, place.components, place.existing, made, directory=directory)
+                if os.path.lexists(stub + place.path):
+                    continue  # laid by another name already
+                existing = min(place.existing, len(place.components) - 1)
+                self._add_stub(root, stub, place.components, existing, made, directory=directory)
+                if content is not None:
+                    self._lay(root, stub, place.path, content, over=is_file)
             for path in sorted(made, reverse=True):
                 os.utime(stub + path, ns=(made[path].st_atime_ns, made[path].st_mtime_ns))
         except OSError as error:
@@ -223,6 +235,15 @@ class Stage:
             if not os.path.isdir(path):
                 os.mkdir(path, 0o755)
         _make_target(stub + "/" + "/".join(components), directory=directory)
+
+    def _lay(self, root: int, stub: str, path: str, content: bytes, *, over: bool) -> None:
+        """Fills a file of the stub, with the attributes of what it lies over."""
+        with open(stub + path, "wb") as stream:
+            stream.write(content)
+        if over:
+            original = open_inside(root, path, follow=False)
+            _clone_attributes(original, stub + path, os.stat(original))
+            os.close(original)
 
     def _clone_parent(self) -> int | None:
         """The directory around upper and work: fuse-overlayfs goes by path, and renames from one to the other."""

@@ -282,7 +282,9 @@ class StoreSnapshotter:
             element = usable[number]
             if isinstance(element, Layer):
                 path, hides_all = unpacked[number]
-                lowers.append(Lower(path))
+                if all(lower.files != path for lower in lowers):
+                    # Of a layer that is there twice the upper one decides everything; the kernel takes none twice.
+                    lowers.append(Lower(path))
                 if hides_all:
                     break
             else:

@@ -35,6 +35,12 @@ def say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     return say
 
 
+def test_a_layer_that_is_there_twice(say: Say) -> None:
+    """As layers are in which nothing changed: all of them are one."""
+    say("true\nRUN :", "-t", "twice")
+    assert "still here" in say("true\nFROM twice\nRUN echo still here")
+
+
 def test_secrets_come_from_files_and_variables(say: Say, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "token").write_text("of a file")
     monkeypatch.setenv("TOKEN", "of a variable")

@@ -55,13 +55,17 @@ def account(request: pytest.FixtureRequest) -> Iterator[Account]:
 
 
 def context(account: Account, dockerfile: str) -> Path:
+    """The context; files that are as they are to be are not touched, so that nothing but the machine changes."""
     directory = account.home / "context"
-    directory.mkdir(exist_ok=True)
-    (directory / "Dockerfile").write_text(dockerfile)
-    (directory / "go.mod").write_text("module example.com/app\n\ngo 1.21\n")
-    (directory / "main.go").write_text(MAIN)
-    for path in (directory, *directory.iterdir()):
-        path.chmod(0o755 if path.is_dir() else 0o644)
+    if not directory.exists():
+        directory.mkdir()
+        directory.chmod(0o755)
+    texts = {"Dockerfile": dockerfile, "go.mod": "module example.com/app\n\ngo 1.21\n", "main.go": MAIN}
+    for name, text in texts.items():
+        file = directory / name
+        if not file.exists() or file.read_text() != text:
+            file.write_text(text)
+            file.chmod(0o644)
     return directory
 
 
@@ -152,12 +156,13 @@ def give(file: Path, text: str, mode: int) -> None:
 def test_a_change_of_the_toolchain_runs_its_steps_again(pyoci: Installation, account: Account, sdk: Path) -> None:
     host = ("--build-context", f"sdk=host:/usr,{sdk}")
     dockerfile = "FROM sdk AS b\nRUN compile > /out\nFROM scratch\nCOPY --from=b /out /\n"
+    output = ("-o", "type=local,dest=out")
     for name in ("one", "two"):
         give(sdk / "bin/compile", f"#!/bin/sh\necho {name}\n", 0o755)
-        output = ("-o", f"type=local,dest=out-{name}")
         assert "CACHED" not in build(pyoci, account, dockerfile, *output, host=host)
-        assert (account.home / f"out-{name}/out").read_text() == f"{name}\n"
-        assert build(pyoci, account, dockerfile, host=host).count("CACHED") == 2
+        assert (account.home / "out/out").read_text() == f"{name}\n"
+        for _ in range(2):
+            assert build(pyoci, account, dockerfile, *output, host=host).count("CACHED") == 2
 
 
 def test_root_of_a_step_is_nobody_to_the_machine(pyoci: Installation, account: Account, sdk: Path) -> None:

@@ -12,6 +12,11 @@ from dataclasses import dataclass, field
 
 from pyoci.build.agents import Agents
 from pyoci.build.filesystem import Filesystem, Result
+from pyoci.build.operations.certificates import (
+    certificate_mounts,
+    certificate_variables,
+    refuse_kept_certificates,
+)
 from pyoci.build.operations.mounts import prepared_mounts
 from pyoci.build.operations.users import Account, run_account
 from pyoci.build.secrets import Secrets
@@ -44,6 +49,8 @@ class RunServices:
     proxy_env: tuple[str, ...] = ()
     timeout_seconds: float | None = None
     limits: Limits = NO_LIMITS
+    ca_bundle: bytes = field(default=b"", repr=False)
+    """Certificates that every RUN is shown."""
 
 
 @dataclass(slots=True)
@@ -72,7 +79,9 @@ def run_command(step: RunStep, inputs: Sequence[Result], services: RunServices, 
     """
     parent = inputs[0]
     assert isinstance(parent, Filesystem)
-    account = run_account(services.trees.of(parent), step.user)
+    tree, bundle = services.trees.of(parent), services.ca_bundle
+    account = run_account(tree, step.user)
+    targets = {mount.target for mount in step.mounts}
     tail = _Tail()
 
     def both(data: bytes) -> None:
@@ -98,9 +107,9 @@ def run_command(step: RunStep, inputs: Sequence[Result], services: RunServices, 
         services.snapshotter.checkout(parent.stack) as rootfs,
     ):
         status = sandbox.run(
-            _process(step, account, (*services.proxy_env, *step.env, *prepared.env)),
+            _process(step, account, (*services.proxy_env, *certificate_variables(bundle), *step.env, *prepared.env)),
             rootfs.root,
-            (*parent.mounts, *prepared.mounts),
+            (*parent.mounts, *certificate_mounts(bundle, tree, targets), *prepared.mounts),
             network=step.network,
             stdio=Captured(both),
             cancelled=services.cancelled,
@@ -114,7 +123,10 @@ def run_command(step: RunStep, inputs: Sequence[Result], services: RunServices, 
                 output_tail=tail.text(),
                 hint=_HINTS.get(status),
             )
-        return rootfs.keep()
+        own = rootfs.keep()
+    if bundle:
+        refuse_kept_certificates(bundle, tree, services.trees.changes(own))
+    return own
 
 
 def _process(step: RunStep, account: Account, env: tuple[str, ...]) -> Process:

@@ -97,6 +97,7 @@ def _add_result(parser: argparse.ArgumentParser) -> None:
         help="security.insecure, network.host, ssh, fs=PATH, fs.read=PATH or fs.write=PATH",
     )
     add("--isolation", default="", metavar="MODE", help="sandbox mode (default: the best that works)")
+    add("--ca-bundle", default="", metavar="host|FILE", help="certificates that RUN trusts, in no layer")
     add(
         "--preflight",
         choices=("error", "warn", "off"),

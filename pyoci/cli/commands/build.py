@@ -79,6 +79,7 @@ def _add_steps(parser: argparse.ArgumentParser) -> None:
     add("--shm-size", default="", metavar="SIZE", help="size of /dev/shm in RUN (default: 64m)")
     add("-m", "--memory", default="", metavar="SIZE", help="memory that a RUN may use")
     add("--cgroup-parent", default="", metavar="PATH", help="cgroup of RUN steps")
+    add("--ca-bundle", default="", metavar="host|FILE", help="certificates that RUN trusts, in no layer")
     add("--step-timeout", type=float, metavar="SECONDS", help="end a RUN that takes longer")
 
 
@@ -183,6 +184,7 @@ def _request(arguments: argparse.Namespace) -> BuildRequest:
         shm_size=parse_size(arguments.shm_size, "--shm-size") if arguments.shm_size else 0,
         memory=parse_size(arguments.memory, "--memory") if arguments.memory else 0,
         cgroup_parent=arguments.cgroup_parent,
+        ca_bundle=arguments.ca_bundle,
         allow=frozenset(_entitlement(name) for text in arguments.allow for name in text.split(",")),
         step_timeout_seconds=arguments.step_timeout,
         isolation=arguments.isolation,
