@@ -215,6 +215,17 @@ class _Workshop:
         (directory / "main.go").write_text(source)
         return directory
 
+    def changed_copy(self, name: str, source: str) -> Path:
+        """A module in a git working copy that differs from its one commit, which is the same whoever makes it."""
+        directory = self.module(name, source)
+        who = {"NAME": "gallery", "EMAIL": "gallery@example.com", "DATE": "2024-01-01T00:00:00Z"}
+        variables = {f"GIT_{role}_{key}": value for role in ("AUTHOR", "COMMITTER") for key, value in who.items()}
+        variables |= {"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_SYSTEM": "/dev/null"}
+        for words in (["init", "-q", "-b", "main"], ["add", "."], ["commit", "-q", "-m", "all"]):
+            _run("git", *words, cwd=directory, **variables)
+        (directory / "main.go").write_text(f"{source}\n// changed\n")
+        return directory
+
     def go(self, directory: Path, name: str, *flags: str, **variables: str) -> None:
         plain = ("-trimpath", "-ldflags=-s -w") if "-gcflags=all=-N -l" not in flags else ()
         _run("go", "build", *plain, *flags, "-o", str(self.out / name), ".", cwd=directory, **variables)
@@ -233,6 +244,8 @@ class _Workshop:
 def _make_go(shop: _Workshop) -> None:
     shop.go(shop.module("hello", GO_HELLO), "go-hello")
     shop.go(shop.work / "hello", "go-debug", "-gcflags=all=-N -l")
+    shop.go(shop.work / "hello", "go-race", "-race", CGO_ENABLED="1")
+    shop.go(shop.changed_copy("changed", GO_HELLO), "go-changed", "-buildvcs=true")
     bare = shop.module("bare", GO_BARE)
     for name, variables in {
         "go-arm64": {"GOARCH": "arm64"},
@@ -245,6 +258,7 @@ def _make_go(shop: _Workshop) -> None:
         shop.go(bare, name, **variables)
     shop.go(shop.module("cgo", GO_CGO), "go-cgo", CGO_ENABLED="1")
     shop.go(shop.module("server", GO_SERVER), "go-server")
+    shop.go(shop.work / "server", "go-server-whole", "-ldflags=")
     shop.go(shop.module("certificates", GO_CERTIFICATES), "../make-certificates")
     client = shop.module("client", GO_CLIENT)
     _run(str(shop.out / "../make-certificates"), str(client), cwd=client)

@@ -31,7 +31,7 @@ SYSTEM = (
 )
 GO = ("go-hello", "go-debug", "go-386", "go-arm64", "go-arm-v7", "go-v3", "go-cgo", "go-client", "go-zones", "go-users")
 
-pytestmark = [pytest.mark.needs_go, pytest.mark.needs_cc]
+pytestmark = [pytest.mark.needs_go, pytest.mark.needs_cc, pytest.mark.needs_git]
 
 
 def output(*command: str | Path) -> str:
@@ -126,6 +126,19 @@ def test_what_go_programs_will_do_is_read_from_them(programs: Path) -> None:
         "go-zones": ["zones"],
         "go-users": ["users"],
     }
+
+
+def test_debug_information_is_weighed_and_what_is_stripped_has_none(programs: Path) -> None:
+    weights = {}
+    for name in ("go-server", "go-server-whole"):
+        elf = analyse((programs / name).read_bytes()).elf
+        assert elf is not None
+        sections = output("readelf", "--section-headers", "--wide", programs / name)
+        judged = re.findall(r"\.z?debug_\w+ +\w+ +\w+ \w+ (\w+) ", sections)
+        assert elf.debug_bytes == sum(int(size, 16) for size in judged)
+        weights[name] = elf.debug_bytes
+    assert weights["go-server"] == 0
+    assert weights["go-server-whole"] > 1 << 20
 
 
 def test_the_cache_of_this_machine_is_read_as_ldconfig_reads_it() -> None:

@@ -12,7 +12,13 @@ HERE = Path(__file__).parent
 BROKEN = read_cases(HERE / "broken.txt")
 HEALTHY = read_cases(HERE / "healthy.txt")
 
-pytestmark = [pytest.mark.needs_root, pytest.mark.needs_apt, pytest.mark.needs_go, pytest.mark.needs_cc]
+pytestmark = [
+    pytest.mark.needs_root,
+    pytest.mark.needs_apt,
+    pytest.mark.needs_go,
+    pytest.mark.needs_cc,
+    pytest.mark.needs_git,
+]
 
 
 def name_of(case: Case) -> str:
