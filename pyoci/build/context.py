@@ -38,6 +38,19 @@ class IgnoreRules(Protocol):
         """Whether something below an excluded directory may be let in again."""
 
 
+class _OpenDirectory:
+    """A directory's descriptor, closed with the last reference to it."""
+
+    __slots__ = ("descriptor", "path")
+
+    def __init__(self, path: str, descriptor: int) -> None:
+        self.path = path
+        self.descriptor = descriptor
+
+    def __del__(self) -> None:
+        os.close(self.descriptor)
+
+
 class DirectoryContext:
     """A `FileView` of a directory. Each directory is listed once, each file read when it is asked for."""
 
@@ -55,6 +68,8 @@ class DirectoryContext:
         self._digests: dict[str, Digest] = {}
         self._inodes: dict[str, tuple[int, int]] = {}
         self._root_entry = Entry(LayerPath(""), "dir", mode=0o755, mtime=mtime)
+        self._last: _OpenDirectory | None = None
+        """Where a file was opened last."""
 
     def lookup_nofollow(self, path: str) -> Entry | None:
         if not path:
@@ -70,13 +85,15 @@ class DirectoryContext:
 
     def open_content(self, entry: Entry) -> BinaryIO | int:
         parent, _, name = entry.path.rpartition("/")
-        directory = self._open_directory(parent)
         try:
-            return os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, dir_fd=directory)
+            with self._lock:  # files of one directory are read one after the other
+                directory = self._last
+                if directory is None or directory.path != parent:
+                    directory = self._last = _OpenDirectory(parent, self._open_directory(parent))
+                flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+                return os.open(name, flags, dir_fd=directory.descriptor)
         except OSError as error:
             raise BuildError(f"cannot read {self._root / entry.path}: {error.strerror}") from error
-        finally:
-            os.close(directory)
 
     def digest_of(self, entry: Entry) -> Digest:
         known = self._digests.get(entry.path)

@@ -223,4 +223,4 @@ class StepExecutor:
     def _layer(self, to: Destination, epoch: int) -> Layer:
         store = self.services.store
         with to.opened(store.root / "tmp") as open_content:
-            return write_changes(to.changes(), open_content, store, epoch=epoch)
+            return write_changes(to.changes(), open_content, store, epoch=epoch, indexed=True)

@@ -8,12 +8,13 @@ import json
 from collections.abc import Sequence
 
 from pyoci.build.trees import SnapshotChanges
-from pyoci.digest import DiffID, parse_digest
+from pyoci.digest import DiffID, digest_hex, parse_digest
 from pyoci.errors import PyociError
 from pyoci.image.codec import canonical_json, decode_descriptor, encode_descriptor
 from pyoci.image.image import Layer
 from pyoci.image.media_types import Compression
 from pyoci.layer.entry import Change
+from pyoci.layer.index import dump_index
 from pyoci.layer.protocols import OpenContent
 from pyoci.layer.writer import write_layer
 from pyoci.snapshot.protocols import SnapshotID, Snapshotter
@@ -29,15 +30,22 @@ def write_changes(
     *,
     epoch: int,
     compression: Compression = "gzip",
+    indexed: bool = False,
 ) -> Layer:
     """Writes a layer straight into the store; hashed on both sides of the compressor in one pass.
+
+    `indexed` writes its index as well, for a layer whose files will be looked at.
 
     Raises:
         LayerError, ContentError: nothing is left behind.
     """
     with store.new_blob() as blob:
-        written = write_layer(changes, open_content, blob.stream, compression=compression, mtime_limit=epoch)
+        written = write_layer(
+            changes, open_content, blob.stream, compression=compression, mtime_limit=epoch, indexed=indexed
+        )
         blob.commit(written.descriptor)
+    if written.index is not None:
+        store.write_file("indexes", digest_hex(written.diff_id), dump_index(written.index))
     return written.layer
 
 

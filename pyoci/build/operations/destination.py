@@ -45,6 +45,8 @@ class Destination:
         """Where the bytes are known that `changes` keeps under the first of several hard links."""
         self._links: dict[LayerPath, list[LayerPath]] = {}
         """Hard links that were placed, by what they point to."""
+        self._missing: set[str] = set()
+        """What the tree below was found not to have: nothing below that needs to be asked for."""
 
     def lookup(self, path: LayerPath) -> Entry | None:
         """The entry at a path, not following it."""
@@ -53,7 +55,16 @@ class Destination:
             return placed
         if self._hidden and any(parent in self._hidden for parent in _parents(path)):
             return None
-        return self._below.lookup_nofollow(path)
+        return self._lookup_below(path)
+
+    def _lookup_below(self, path: LayerPath) -> Entry | None:
+        """The entry of the tree below, whatever was placed or hidden."""
+        if path.rpartition("/")[0] in self._missing:
+            return None
+        there = self._below.lookup_nofollow(path)
+        if there is None:
+            self._missing.add(path)
+        return there
 
     def resolve(self, path: str) -> LayerPath:
         """The path with links followed inside the root."""
@@ -184,7 +195,7 @@ class Destination:
 
     def _is_unchanged(self, entry: Entry) -> bool:
         """Whether the tree below has the same at that path, but for its time: then it stays as it is."""
-        there = None if self._hidden else self._below.lookup_nofollow(entry.path)
+        there = None if self._hidden else self._lookup_below(entry.path)
         if there is None or entry.type == "hardlink" or self._links.get(entry.path):
             return False
         if replace(there, mtime=entry.mtime) != entry:
