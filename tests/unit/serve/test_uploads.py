@@ -99,9 +99,10 @@ def test_a_full_disk_ends_the_upload(uploads: Uploads, tmp_path: Path) -> None:
     upload = uploads.begin("app")
     turn = upload.begin()
     upload._file.close()
-    full = Path("/dev/full").open("wb", buffering=0)
-    with full as upload._file, pytest.raises(ContentError, match="No space left on device"):
-        upload.append(turn, b"x")
+    with Path("/dev/full").open("wb", buffering=0) as full:
+        upload._file = full
+        with pytest.raises(ContentError, match="No space left on device"):
+            upload.append(turn, b"x")
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(Refused):
         upload.append(turn, b"x")
