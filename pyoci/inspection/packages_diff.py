@@ -28,7 +28,10 @@ _DATABASE_LIMIT = 256 << 20
 _DPKG = ("/var/lib/dpkg/status",)
 _DPKG_PARTS = "/var/lib/dpkg/status.d"
 _APK = ("/lib/apk/db/installed", "/usr/lib/apk/db/installed")
-_RPM = ("/var/lib/rpm/rpmdb.sqlite", "/usr/lib/sysimage/rpm/rpmdb.sqlite", "/usr/share/rpm/rpmdb.sqlite")
+_RPM_DIRECTORIES = ("/var/lib/rpm", "/usr/lib/sysimage/rpm", "/usr/share/rpm")
+_RPM = tuple(f"{directory}/rpmdb.sqlite" for directory in _RPM_DIRECTORIES)
+_RPM_OLDER = tuple(f"{directory}/{name}" for directory in _RPM_DIRECTORIES for name in ("Packages", "Packages.db"))
+"""Berkeley DB and NDB, which are not read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,7 @@ def package_changes(
 
 
 _Reader = Callable[[Tree, Callable[[str], None]], dict[str, str]]
-_PLACES: Mapping[str, tuple[str, ...]] = {"dpkg": (*_DPKG, _DPKG_PARTS), "apk": _APK, "rpm": _RPM}
+_PLACES: Mapping[str, tuple[str, ...]] = {"dpkg": (*_DPKG, _DPKG_PARTS), "apk": _APK, "rpm": (*_RPM, *_RPM_OLDER)}
 
 
 def _touches(changes: Sequence[FileChange], system: System) -> bool:
@@ -132,6 +135,11 @@ def _rpm(tree: Tree, warn: Callable[[str], None]) -> dict[str, str]:
                 return rpm_packages(raw)
             except ContentError as error:
                 warn(f"{path}: {error.message}")
+                return {}
+    for path in _RPM_OLDER:
+        if follow(tree, path).entry is not None:
+            warn(f"{path}: rpm's older databases are not read, so its packages are not compared")
+            break
     return {}
 
 

@@ -206,3 +206,6 @@ def test_a_database_that_cannot_be_read_is_told() -> None:
     path = "var/lib/rpm/rpmdb.sqlite"
     assert told(tree_of({}), tree_of({path: b"junk"}), warnings) == []
     assert warnings == [f"/{path}: the rpm database cannot be read: it is not in SQLite's format"]
+    warnings.clear()
+    assert told(tree_of({}), tree_of({"var/lib/rpm/Packages": b"Berkeley"}), warnings) == []
+    assert warnings == ["/var/lib/rpm/Packages: rpm's older databases are not read, so its packages are not compared"]
