@@ -109,8 +109,9 @@ def _run(verb: str, words: list[str]) -> int:
     command = cast("_Command", import_module(f"pyoci.cli.commands.{verb}"))
     parser = make_parser(verb, VERBS[verb])
     command.add_arguments(parser)
+    intermixed = getattr(command, "WORDS_BETWEEN_FLAGS", False)
     try:
-        return command.run(parser.parse_args(words))
+        return command.run(parser.parse_intermixed_args(words) if intermixed else parser.parse_args(words))
     except KeyboardInterrupt:
         _show(Cancelled())
         return _INTERRUPTED

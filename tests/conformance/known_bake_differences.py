@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ["KNOWN"]
 
+_ARCHIVE = "buildx 0.36 cannot read archives: it ends with an invalid input type for copy"
 _UNKNOWN = "buildx ignores what it does not know; pyoci names it"
 _LOST = "buildx 0.36 loses the values of this key; pyoci sets them"
 
@@ -16,6 +17,9 @@ KNOWN: dict[str, str] = {
     "files-relative-merged": "buildx forgets the context that the first of two blocks of a target says, pyoci does not",
     "group-circle": "a group in itself adds nothing; buildx takes it for a target",
     "json-bad-attribute": _UNKNOWN,
+    "remote-archive": _ARCHIVE,
+    "remote-archive-file": _ARCHIVE,
+    "remote-archive-sub": _ARCHIVE,
     "set-bad-output": "buildx takes an output of one key for the name of a directory",
     "set-lists-of-steps": _LOST,
     "set-network": _LOST,

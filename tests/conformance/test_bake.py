@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pyoci.cli.main import main
-from tests.conformance.bake_cases import HOME, BakeCase, read_bake_cases, shown_output
+from tests.conformance.bake_cases import HOME, BakeCase, BakeServers, bake_servers, read_bake_cases, shown_output
 from tests.conformance.known_bake_differences import KNOWN
 
 CASES = read_bake_cases()
@@ -17,6 +17,18 @@ CASES = read_bake_cases()
 
 def said(case: BakeCase, directory: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
     """What pyoci says of a case, as it is recorded."""
+    with bake_servers(case, directory.parent / "servers") as servers:
+        return said_with(case, directory, servers, monkeypatch, capsys)
+
+
+def said_with(
+    case: BakeCase,
+    directory: Path,
+    servers: BakeServers | None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Any:
+    """The same, with the remote files of the case where `servers` says."""
     case.write(directory)
     monkeypatch.chdir(directory)
     for name in list(os.environ):
@@ -24,12 +36,11 @@ def said(case: BakeCase, directory: Path, monkeypatch: pytest.MonkeyPatch, capsy
             monkeypatch.delenv(name)
     for name, value in {"HOME": HOME, "PYOCI_HOME": str(directory.parent / "store"), **case.variables}.items():
         monkeypatch.setenv(name, value)
-    status = main(["bake", *case.command])
+    status = main(["bake", *case.command(servers)])
     output = capsys.readouterr()
     if status:
-        assert output.err.startswith("error: ")
-        return {"error": output.err.splitlines()[0]}
-    return {"output": shown_output(output.out, directory)}
+        return {"error": next(line for line in output.err.splitlines() if line.startswith("error: "))}
+    return {"output": shown_output(output.out, directory, servers)}
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])

@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from pyoci.cli.bake_environment import BakeEnvironment
     from pyoci.cli.bake_request import BakeReader
 
-__all__ = ["add_arguments", "run"]
+__all__ = ["WORDS_BETWEEN_FLAGS", "add_arguments", "run"]
 
+WORDS_BETWEEN_FLAGS = True
+"""`bake URL -f FILE TARGET`: what is to be built may come before flags and after them."""
 _TRUE = ("1", "t", "T", "true", "TRUE", "True")
 _FALSE = ("0", "f", "F", "false", "FALSE", "False")
 
