@@ -12,6 +12,7 @@ import socket
 import subprocess
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -67,6 +68,17 @@ def _apt() -> str:
     return ""
 
 
+def _binfmt() -> str:
+    absent = _daemon("qemu-riscv64-static", "nsenter", "setpriv")()
+    if absent:
+        return absent
+    try:
+        known = Path("/proc/filesystems").read_text()
+    except OSError as error:
+        return f"cannot read /proc/filesystems: {error}"
+    return "" if "binfmt_misc" in known else "the kernel has no binfmt_misc"
+
+
 PARTS: dict[str, Callable[[], str]] = {
     "root": _root,
     "userns": _userns,
@@ -81,6 +93,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "cc": _programs("gcc", "musl-gcc"),
     "git": _programs("git"),
     "apt": _apt,
+    "binfmt": _binfmt,
     "rpm": _programs("rpm", "rpmbuild"),
     "browser": _programs("firefox-esr"),
 }

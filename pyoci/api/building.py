@@ -20,7 +20,7 @@ from pyoci.build.unchanged import Found, Watch
 from pyoci.digest import Digest
 from pyoci.image import Descriptor, Image, Layer
 
-__all__ = ["DEFAULT_JOBS", "build_anew", "finish"]
+__all__ = ["DEFAULT_JOBS", "build_anew", "finish", "imported_steps"]
 
 DEFAULT_JOBS = 16
 """Steps that run at once: RUNs mostly wait, and independent stages should not wait for each other."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from pyoci.api.emulation import Emulator, registered_emulators
 from pyoci.api.isolation import host_of
 from pyoci.api.services import Options, opened
 from pyoci.errors import UsageError
@@ -39,4 +41,28 @@ def doctor(*, options: Options | None = None) -> Diagnosis:
     with opened(options) as services:
         capabilities = probe(host_of(options.environment, services.store))
     mode = choose_mode(capabilities, forced)
-    return Diagnosis(mode, diagnose(capabilities, mode), capabilities)
+    findings = diagnose(capabilities, mode)
+    if mode != "none":
+        findings += tuple(_emulation(registered_emulators()))
+    return Diagnosis(mode, findings, capabilities)
+
+
+def _emulation(emulators: Iterable[Emulator]) -> Iterator[Finding]:
+    """What is said of programs for other processors."""
+    known = list(emulators)
+    for one in known:
+        what = f"programs for {', '.join(one.architectures)} are executed by {one.interpreter}"
+        if one.is_fixed:
+            yield Finding("emulation", "good", what)
+        else:
+            cause = f"{one.name} is registered in binfmt_misc without the flag F"
+            mend = "register it with F: sudo apt-get install qemu-user-static binfmt-support"
+            yield Finding("emulation", "note", f"{what}, but not in the root file system of a RUN", cause, mend)
+    if not known:
+        yield Finding(
+            "emulation",
+            "note",
+            "programs for other processors are not executed",
+            "no emulator is to be seen in /proc/sys/fs/binfmt_misc",
+            "sudo apt-get install qemu-user-static binfmt-support",
+        )

@@ -128,9 +128,13 @@ class Prepared:
             agents=self.agents,
             reporter=services.reporter,
             cancelled=services.cancelled,
-            can_run=lambda platform: can_run(platform, services.environment.platform),
+            can_run=self._can_run,
             ca_bundle=self.ca_bundle,
         )
+
+    def _can_run(self, platform: Platform) -> bool:
+        services = self.services
+        return can_run(platform, services.environment.platform, scratch=services.store.root / "tmp")
 
     # build checks
 
