@@ -103,8 +103,6 @@ def _separate(request: RunRequest, link: Channel) -> None:
         except OSError as error:
             if error.errno != 22:  # EINVAL: a kernel without cgroups
                 raise
-    with Attempt("cannot separate the mount namespace"):
-        mounting.mount(None, "/", None, mounting.MS_REC | mounting.MS_PRIVATE)
     try:
         _socket.sethostname(request["hostname"])
     except PermissionError:

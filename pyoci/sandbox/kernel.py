@@ -259,6 +259,12 @@ def use_capabilities(keep: int) -> None:
     syscall("capset", ctypes.byref(header), ctypes.byref(data))
 
 
+class _Program(ctypes.Structure):
+    """struct sock_fprog."""
+
+    _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_void_p))
+
+
 def install_filter(program: bytes, *, listener: bool) -> int:
     """Loads a seccomp filter (an array of struct sock_filter) for this thread; the listener's descriptor, or 0.
 
@@ -266,11 +272,8 @@ def install_filter(program: bytes, *, listener: bool) -> int:
     """
     instructions = ctypes.create_string_buffer(program, len(program))
 
-    class Program(ctypes.Structure):
-        _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_void_p))
-
     # `instructions` must outlive the call: the kernel reads through the pointer.
-    argument = Program(len(program) // 8, ctypes.addressof(instructions))
+    argument = _Program(len(program) // 8, ctypes.addressof(instructions))
     if not listener:
         return syscall("seccomp", _SECCOMP_SET_MODE_FILTER, 0, ctypes.byref(argument))
     flags = _SECCOMP_FILTER_FLAG_NEW_LISTENER

@@ -110,6 +110,8 @@ def pivot(root: str) -> None:
     mount(None, ".", None, MS_SLAVE | MS_REC)
     unmount(".")
     os.chdir("/")
+    # What was shown of the outer namespace would follow it.
+    mount(None, "/", None, MS_PRIVATE | MS_REC)
 
 
 def set_attributes(descriptor: int, attributes: int, *, recursive: bool, namespace: int = 0) -> None:

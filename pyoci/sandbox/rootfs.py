@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from pyoci.sandbox.messages import RootMessage
+    from pyoci.sandbox.resolve import Place
 
     Made: TypeAlias = tuple[list[list[str]], int, int]
     """Mount points made in the root itself: paths, outermost first, and the time of their parent before and after."""
@@ -208,7 +209,8 @@ class Stage:
             raise Failure(f'cannot make the mount point "{error.filename}": {reason_of(error)}') from error
         finally:
             os.close(root)
-            mounting.unmount(view)
+        # The view stays: it goes with everything else that is not in the root, and the kernel waits for its readers
+        # once instead of twice.
         return stub
 
     def _add_stub(
@@ -285,22 +287,25 @@ class Stage:
             (root,) = open_directories([self.path])
             try:
                 place = walk(root, target)
-                in_root = mounting.mount_id(root) == mounting.mount_id(place.descriptor)
-            finally:
-                os.close(root)
-            if place.exists:
-                if not place.components or stat.S_ISDIR(os.stat(place.descriptor).st_mode) != directory:
+                if not place.exists:
+                    self._make_place(root, place, directory=directory)
+                elif not place.components or stat.S_ISDIR(os.stat(place.descriptor).st_mode) != directory:
                     what = "a directory" if directory else "a file"
                     raise Failure(f'the mount point "{target}" is not {what}')
-                return place.descriptor, self.path + place.path
-            made = [place.components[:depth] for depth in range(place.existing + 1, len(place.components) + 1)]
-            parent = os.dup(place.descriptor)
-            before = os.stat(parent).st_mtime_ns
-            place.create(directory=directory)
-            if in_root:
-                self.made.append((made, before, os.stat(parent).st_mtime_ns))
-            os.close(parent)
+            finally:
+                os.close(root)
             return place.descriptor, self.path + place.path
+
+    def _make_place(self, root: int, place: Place, *, directory: bool) -> None:
+        """Makes a mount point, to be taken away afterwards where it is in the root itself."""
+        in_root = mounting.mount_id(root) == mounting.mount_id(place.descriptor)
+        made = [place.components[:depth] for depth in range(place.existing + 1, len(place.components) + 1)]
+        parent = os.dup(place.descriptor)
+        before = os.stat(parent).st_mtime_ns
+        place.create(directory=directory)
+        if in_root:
+            self.made.append((made, before, os.stat(parent).st_mtime_ns))
+        os.close(parent)
 
 
 def stack(root: RootMessage, stage: Stage, *, access: str) -> str:
