@@ -105,7 +105,13 @@ class Services:
         """The registry client. Using it imports the HTTP library."""
         from pyoci.registry.client import RegistryClient
 
-        return RegistryClient(self.hosts, self.credentials, reporter=self.reporter, cancelled=self.cancelled)
+        return RegistryClient(
+            self.hosts,
+            self.credentials,
+            reporter=self.reporter,
+            cancelled=self.cancelled,
+            take_partial=self.store.take_partial,
+        )
 
     @_once
     def web(self) -> Web:

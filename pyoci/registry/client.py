@@ -14,6 +14,7 @@ from types import TracebackType
 from pyoci.progress import Reporter
 from pyoci.reference import Reference
 from pyoci.registry.credentials import Credential, CredentialFiles, CredentialSource, FixedCredentials
+from pyoci.registry.download import TakePartial
 from pyoci.registry.hosts import HostsConfig
 from pyoci.registry.repository import MountFrom, Repository
 from pyoci.registry.session import Request, Session
@@ -34,7 +35,9 @@ class RegistryClient:
         sleep: Callable[[float], None] | None = None,
         random: Callable[[], float] = _random,
         clock: Callable[[], float] = time.monotonic,
+        take_partial: TakePartial = lambda descriptor: None,
     ) -> None:
+        self._take_partial = take_partial
         event = cancelled or threading.Event()
         self._session = Session(
             hosts or HostsConfig(),
@@ -52,7 +55,7 @@ class RegistryClient:
         Raises:
             UsageError: the configuration blocks the name.
         """
-        return Repository(self._session, reference, mount_from=mount_from)
+        return Repository(self._session, reference, mount_from=mount_from, take_partial=self._take_partial)
 
     def ping(self, registry: str) -> None:
         """Proves that a registry answers to this user, as `docker login` does.

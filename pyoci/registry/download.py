@@ -10,7 +10,8 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable
-from typing import BinaryIO, cast
+from contextlib import suppress
+from typing import BinaryIO, Protocol, cast
 
 from pyoci.content.verify import VerifyingReader
 from pyoci.errors import DigestMismatch, RegistryError
@@ -22,7 +23,26 @@ from pyoci.registry.session import Request
 from pyoci.registry.transport import Answer
 from pyoci.registry.urls import host_of
 
-__all__ = ["ResumingReader", "open_blob"]
+__all__ = ["Partial", "ResumingReader", "TakePartial", "open_blob"]
+
+
+class Partial(Protocol):
+    """What an earlier command has left of a blob's beginning."""
+
+    @property
+    def size(self) -> int: ...
+
+    def read(self, size: int, /) -> bytes: ...
+
+    def discard(self) -> None:
+        """Removes it for good: it has been read to its end, or is of no use."""
+
+    def close(self) -> None:
+        """Gives it back, for the next command unless it was discarded."""
+
+
+TakePartial = Callable[[Descriptor], Partial | None]
+"""Nobody else gets it until it is closed."""
 
 _READ = frozenset({200, 206})
 
@@ -35,6 +55,8 @@ class ResumingReader(io.RawIOBase):
 
     The number of failures counts from the last byte that arrived, so that a long blob over a bad line ends well as
     long as each attempt gets on. Attempts that were given up for getting on too slowly all count.
+
+    `prefix` is the beginning of the blob, as far as it is known, and closed by this: what lies beyond it is asked for.
     """
 
     def __init__(
@@ -42,6 +64,7 @@ class ResumingReader(io.RawIOBase):
         size: int,
         ask: Callable[[int], Answer],
         again: Callable[[int, TransportFailure], None],
+        prefix: Partial | None = None,
     ) -> None:
         super().__init__()
         self._size = size
@@ -50,8 +73,12 @@ class ResumingReader(io.RawIOBase):
         self._done = 0
         self._failed = 0
         self._slow = 0
+        self._prefix = prefix
         self._answer: Answer | None = None  # what `close` looks for, also where asking fails
-        self._answer = ask(0)
+        known = prefix.size if prefix is not None else 0
+        if not known or known < size:
+            with suppress(TransportFailure):  # which `read` knows how to go on from
+                self._answer = self._resume(known)
 
     def readable(self) -> bool:
         return True
@@ -59,10 +86,19 @@ class ResumingReader(io.RawIOBase):
     def read(self, size: int | None = -1, /) -> bytes:
         if size is None or size < 0:
             return self.readall()
+        if self._prefix is not None:
+            data = self._prefix.read(size)
+            self._done += len(data)
+            if data:
+                return data
+            self._prefix.discard()  # whoever reads this has it now
+            self._close_prefix()
+        if self._answer is None and self._done >= self._size:
+            return b""
         while True:
             try:
                 if self._answer is None:
-                    self._answer = self._resume()
+                    self._answer = self._resume(self._done)
                 data = self._answer.read(size)
                 if not data and size and self._done < self._size:
                     raise TransportFailure(
@@ -95,44 +131,61 @@ class ResumingReader(io.RawIOBase):
             if self._answer is not None and self._done >= self._size:
                 self._answer.finish()
             self._drop()
+            self._close_prefix()
         super().close()
+
+    def _close_prefix(self) -> None:
+        if self._prefix is not None:
+            self._prefix.close()
+            self._prefix = None
 
     def _drop(self) -> None:
         if self._answer is not None:
             self._answer.close()
             self._answer = None
 
-    def _resume(self) -> Answer:
-        """An answer positioned at the first byte that is missing."""
-        answer = self._ask(self._done)
-        if answer.status == 206:
+    def _resume(self, offset: int) -> Answer:
+        """An answer positioned at `offset`."""
+        answer = self._ask(offset)
+        if answer.status == 206 and offset:
             match = _CONTENT_RANGE.fullmatch(answer.header("Content-Range").strip())
-            if match is None or int(match[1]) != self._done:
+            if match is None or int(match[1]) != offset:
                 answer.close()
                 raise RegistryError(
-                    f"{host_of(answer.url)} answered with another range than bytes {self._done} and on",
+                    f"{host_of(answer.url)} answered with another range than bytes {offset} and on",
                     hint="the registry or a proxy before it handles ranges wrongly",
                 )
             return answer
-        missing = self._done  # the whole blob again: what is known is skipped
+        missing = offset  # the whole blob again: what is known is skipped
         while missing:
             skipped = answer.read(min(missing, _SKIP_BYTES))
             if not skipped:
                 answer.close()
-                raise TransportFailure(f"the answer ended before byte {self._done}", "broken", host="")
+                raise TransportFailure(f"the answer ended before byte {offset}", "broken", host="")
             missing -= len(skipped)
         return answer
 
 
-def open_blob(exchange: Exchange, descriptor: Descriptor) -> VerifyingReader:
-    """A stream of a blob from the endpoints that have it, verified at its end.
+def open_blob(exchange: Exchange, descriptor: Descriptor, prefix: Partial | None = None) -> VerifyingReader:
+    """A stream of a blob from the endpoints that have it, verified at its end; `prefix` is what is known of its
+    beginning, and is closed.
 
     Raises:
         ContentNotFound: no endpoint has it.
         RegistryError, DigestMismatch: the last one does not answer, or with more than the descriptor says.
     """
     origin = _Origin(exchange, descriptor)
-    reader = ResumingReader(descriptor.size, origin.ask, origin.again)
+    try:
+        reader = ResumingReader(descriptor.size, origin.ask, origin.again, prefix)
+    except BaseException as error:
+        if prefix is None:
+            raise
+        prefix.close()
+        if not isinstance(error, RegistryError) or error.status != 416:
+            raise
+        prefix.discard()
+        return open_blob(exchange, descriptor)
+    origin.guessed = prefix is not None
     return VerifyingReader(cast("BinaryIO", reader), descriptor, refused=origin.refused)
 
 
@@ -147,6 +200,8 @@ class _Origin:
         """Who gave bytes, in order."""
         self._broken = 0
         """How often somebody broke off whom others can stand in for."""
+        self.guessed = False
+        """Whether the beginning came from an earlier command, which may have had it from anywhere."""
 
     def ask(self, offset: int) -> Answer:
         def give(endpoint: Endpoint) -> tuple[Endpoint, Answer]:
@@ -173,7 +228,7 @@ class _Origin:
         mirrors = [endpoint for endpoint in self._asked if self._exchange.is_dispensable(endpoint)]
         for mirror in mirrors:
             self._exchange.session.failed_mirrors.add(mirror, error)
-        error.elsewhere = bool(mirrors)
+        error.elsewhere = bool(mirrors) or self.guessed
 
     def _request(self, endpoint: Endpoint, offset: int) -> Request:
         headers = {"Range": f"bytes={offset}-"} if offset else {}

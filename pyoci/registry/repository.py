@@ -23,7 +23,7 @@ from pyoci.digest import Digest, parse_digest, sha256_digest
 from pyoci.errors import ContentError, ContentNotFound, DigestMismatch, InvalidDocument, Unauthorized, UsageError
 from pyoci.image.descriptor import Descriptor
 from pyoci.reference import Reference
-from pyoci.registry.download import open_blob
+from pyoci.registry.download import TakePartial, open_blob
 from pyoci.registry.exchange import Exchange
 from pyoci.registry.hosts import Endpoint
 from pyoci.registry.listing import list_tags
@@ -50,11 +50,19 @@ _BUFFER = 1 << 16
 class Repository:
     """The repository of one reference. Made by `RegistryClient.repository`."""
 
-    def __init__(self, session: Session, reference: Reference, *, mount_from: MountFrom | None = None) -> None:
+    def __init__(
+        self,
+        session: Session,
+        reference: Reference,
+        *,
+        mount_from: MountFrom | None = None,
+        take_partial: TakePartial = lambda descriptor: None,
+    ) -> None:
         self.reference = reference
         self._session = session
         self._exchange = Exchange(session, reference, writing=mount_from is not None)
         self._mount_from = mount_from
+        self._take_partial = take_partial
         self._lock = threading.Lock()
         self._opened: dict[Digest, UploadSession] = {}
         self._fallbacks = FallbackIndexes(self._exchange, self._put_if)
@@ -119,7 +127,8 @@ class Repository:
         return True
 
     def open(self, descriptor: Descriptor) -> BinaryIO:
-        """A stream of a blob or document, verified at its end; a broken connection is taken up again by itself.
+        """A stream of a blob or document, verified at its end; a broken connection is taken up again by itself, and so
+        is what an earlier command has left of a blob.
 
         A descriptor's `urls` are not followed: they lead to hosts that nobody chose to trust.
 
@@ -134,7 +143,7 @@ class Repository:
                     f'{descriptor.digest} is "{found.media_type}" but was announced as "{descriptor.media_type}"'
                 )
             return io.BufferedReader(VerifyingReader(io.BytesIO(raw), descriptor))
-        return io.BufferedReader(open_blob(self._exchange, descriptor), _BUFFER)
+        return io.BufferedReader(open_blob(self._exchange, descriptor, self._take_partial(descriptor)), _BUFFER)
 
     def put(self, descriptor: Descriptor, stream: BinaryIO) -> None:
         """Sends a blob or a document. Idempotent; there whole, or not at all.

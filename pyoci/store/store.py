@@ -17,6 +17,7 @@ from pyoci.store.tags import Tags
 
 if TYPE_CHECKING:
     from pyoci.image import Descriptor, Document
+    from pyoci.store.arriving import LeftBehind
 
 __all__ = ["BlobWriter", "Store"]
 
@@ -40,8 +41,8 @@ class BlobWriter:
         """Puts the blob under its digest. Who wrote it vouches for digest and size."""
         with storage_errors(self._path):
             self.stream.flush()
-            self.stream.close()
             self._path.replace(self._store.blob_path(descriptor.digest))
+            self.stream.close()
 
 
 class Store:
@@ -137,11 +138,41 @@ class Store:
             return
         from pyoci.content.verify import VerifyingReader
 
-        with self.new_blob() as blob, VerifyingReader(stream, descriptor) as reader:
+        with self._arriving(descriptor.digest) as blob, VerifyingReader(stream, descriptor) as reader:
             while data := reader.read(_CHUNK):
                 with storage_errors(self.root):
                     blob.stream.write(data)
             blob.commit(descriptor)
+
+    def take_partial(self, descriptor: Descriptor) -> LeftBehind | None:
+        """The beginning of a blob as far as an interrupted command had it, to be closed; None where there is none.
+
+        Nobody else gets it meanwhile. Nothing of it was verified.
+        """
+        from pyoci.store.arriving import take
+
+        return take(self.root / "tmp", descriptor)
+
+    @contextmanager
+    def _arriving(self, digest: Digest) -> Iterator[BlobWriter]:
+        """As `new_blob`, of a blob whose digest is known: enough of it stays for `take_partial`."""
+        from pyoci.store.arriving import arriving_path, begin, give_up
+
+        path = self.temporary_path("blob")
+        name = arriving_path(self.root / "tmp", digest, path.name.removeprefix("blob."))
+        with storage_errors(path):
+            stream = path.open("xb", buffering=_CHUNK)
+            begin(stream, path, name)
+        try:
+            with full_disk_errors(name):
+                yield BlobWriter(self, name, stream)
+        except BaseException as error:
+            with suppress(OSError, ValueError):
+                stream.close()
+            give_up(name, error)
+            raise
+        finally:
+            stream.close()
 
     @contextmanager
     def new_blob(self) -> Iterator[BlobWriter]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.registry import FakeRegistry, Fault, Stall, fake_registry
+from tests.fakes.registry import Cut, FakeRegistry, Fault, Respond, Stall, fake_registry
 from tests.integration.real.programs import PATH
 from tests.registry_world import sample_image, settled
 
@@ -17,7 +17,7 @@ IMAGE = sample_image(*SIZES)
 HELD = IMAGE.layers[2]
 """Never gets through the first time."""
 
-PROGRAM = f"""
+PROGRAM = """
 import sys
 from pathlib import Path
 from pyoci.content import copy_graph
@@ -26,22 +26,24 @@ from pyoci.registry.client import RegistryClient
 from pyoci.store import Store
 from tests.registry_world import sample_image
 
-direction, host, directory = sys.argv[1:]
-image = sample_image(*{SIZES})
-with RegistryClient() as client:
+direction, host, directory, *sizes = sys.argv[1:]
+image = sample_image(*map(int, sizes))
+store = Store(Path(directory))
+with RegistryClient(take_partial=store.take_partial) as client:
     repository = client.repository(parse_reference(host + "/team/app:1"))
     if direction == "push":
         repository.push(image.root, image.content, jobs=1)
     else:
-        store = Store(Path(directory))
         copy_graph(repository.resolve(), repository, store, kind="pull", jobs=1)
         assert all(store.has(piece) for piece in image.pieces)
 """
 
 
-def start(direction: str, registry: FakeRegistry, directory: Path) -> subprocess.Popen[bytes]:
+def start(
+    direction: str, registry: FakeRegistry, directory: Path, sizes: tuple[int, ...] = SIZES
+) -> subprocess.Popen[bytes]:
     environment = {"PATH": PATH, "PYTHONPATH": str(Path(__file__).parents[3]), "HOME": str(directory)}
-    command = [sys.executable, "-c", PROGRAM, direction, registry.host, str(directory / "store")]
+    command = [sys.executable, "-c", PROGRAM, direction, registry.host, str(directory / "store"), *map(str, sizes)]
     return subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL)
 
 
@@ -69,3 +71,28 @@ def test_only_what_was_missing_moves_the_second_time(direction: str, tmp_path: P
         else:
             fetched = [seen.path.rpartition("/")[2] for seen in registry.requests("GET", "/blobs/")]
             assert fetched == [HELD.digest]
+
+
+def test_a_large_layer_goes_on_where_the_killed_pull_had_it(tmp_path: Path) -> None:
+    sizes = (64 << 20, 1000)
+    image = sample_image(*sizes)
+    layer, arrived = image.layers[0], 40 << 20
+    written = arrived - (2 << 20)  # the rest may be on its way to the disk
+    with fake_registry() as registry:
+        for piece in (image.config, *image.layers):
+            registry.add_blob("team/app", image.content.open(piece).read())
+        registry.add_manifest("team/app", image.manifest, image.root.media_type, "1")
+        patience = Respond(429, headers={"Retry-After": "50"})
+        registry.faults = [Fault(Cut(arrived), "GET", layer.digest), Fault(patience, "GET", layer.digest, 99)]
+        first = start("pull", registry, tmp_path, sizes)
+        folder = tmp_path / "store" / "tmp"
+        try:
+            assert settled(lambda: any(path.stat().st_size >= written for path in folder.glob("arriving.*")))
+        finally:
+            first.kill()
+            first.wait(10)
+        registry.faults, registry.seen = [], []
+        assert start("pull", registry, tmp_path, sizes).wait(60) == 0
+        (request,) = registry.requests("GET", layer.digest)
+        assert written <= int(request.headers["Range"].removeprefix("bytes=").removesuffix("-")) <= arrived
+        assert list(folder.iterdir()) == []
