@@ -17,7 +17,18 @@ from pyoci.errors import UsageError
 from pyoci.reference import DEFAULT_REGISTRY, Reference
 from pyoci.registry.proxies import Proxies, is_loopback
 
-__all__ = ["Endpoint", "HostSettings", "HostsConfig", "Mirror", "MirrorUse", "Network", "Rule", "Scheme", "Tls"]
+__all__ = [
+    "Endpoint",
+    "HostSettings",
+    "HostsConfig",
+    "Mirror",
+    "MirrorUse",
+    "Network",
+    "Rule",
+    "Scheme",
+    "Tls",
+    "repository_of",
+]
 
 MirrorUse: TypeAlias = Literal["all", "digest-only", "tag-only"]
 Scheme: TypeAlias = Literal["https", "http"]
@@ -66,7 +77,7 @@ class Rule:
     """What happens to the names below one prefix. The longest prefix that fits a name decides."""
 
     prefix: str
-    """`host`, `host/team`, `host/team/app` or `*.example.com`."""
+    """`host`, `host/team`, `host/team/app`, one image of it (`host/team/app:1`, `…@sha256:…`) or `*.example.com`."""
     location: str = ""
     """Put in the place of the prefix; empty leaves names as they are."""
     mirrors: tuple[Mirror, ...] = ()
@@ -74,6 +85,8 @@ class Rule:
     """Whether the registry itself is asked when no mirror answers."""
     insecure: bool = False
     blocked: bool = False
+    moves_pushes: bool = True
+    """Whether pushes go to the location too. Podman's do not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +155,7 @@ class HostsConfig:
             UsageError: the configuration blocks the name, leaves no place to ask, or a client certificate has no key.
         """
         name = reference.name
-        rule = _longest(self.rules, name)
+        rule = _longest(self.rules, reference)
         if rule is None:
             return (self._endpoint(name, insecure=False, mirror=False),)
         if rule.blocked:
@@ -157,7 +170,8 @@ class HostsConfig:
                     moved = _moved(name, rule.prefix, mirror.location)
                     found.append(self._endpoint(moved, insecure=mirror.insecure, mirror=True))
         if push or rule.fallback:
-            moved = _moved(name, rule.prefix, rule.location) if rule.location else name
+            is_moved = rule.location and (rule.moves_pushes or not push)
+            moved = _moved(name, rule.prefix, rule.location) if is_moved else name
             found.append(self._endpoint(moved, insecure=rule.insecure, mirror=False))
         if not found:
             raise UsageError(
@@ -213,10 +227,18 @@ def _hostname(host: str) -> str:
     return name if colon and port.isdigit() else host
 
 
-def _longest(rules: tuple[Rule, ...], name: str) -> Rule | None:
+def repository_of(prefix: str) -> str:
+    """A prefix without the tag or digest that makes it one image's."""
+    host, slash, path = prefix.partition("/")
+    return f"{host}{slash}{path.partition('@')[0].partition(':')[0]}"
+
+
+def _longest(rules: tuple[Rule, ...], reference: Reference) -> Rule | None:
+    name = reference.name
+    whole = (f"{name}:{reference.tag}", f"{name}@{reference.digest}")
     best: tuple[int, Rule] | None = None
     for rule in rules:
-        length = _match(rule.prefix, name)
+        length = len(rule.prefix) if rule.prefix in whole else _match(rule.prefix, name)
         if length and (best is None or length > best[0]):
             best = (length, rule)
     return best[1] if best else None
@@ -231,7 +253,7 @@ def _match(prefix: str, name: str) -> int:
 
 
 def _moved(name: str, prefix: str, location: str) -> str:
-    return location + name[_match(prefix, name) :]
+    return location + name[_match(repository_of(prefix), name) :]
 
 
 def _certs_d(directories: tuple[Path, ...], host: str) -> tuple[tuple[Path, ...], tuple[tuple[Path, Path], ...]]:

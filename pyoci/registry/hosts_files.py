@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pyoci.errors import UsageError
 from pyoci.registry.config_table import ConfigTable, read_toml
-from pyoci.registry.hosts import HostsConfig, HostSettings, Mirror, MirrorUse, Network, Rule
+from pyoci.registry.hosts import HostsConfig, HostSettings, Mirror, MirrorUse, Network, Rule, repository_of
 from pyoci.registry.proxies import proxies_from_environment
 
 __all__ = ["HostFiles", "host_files", "load_hosts", "read_config", "read_registries_conf"]
@@ -136,13 +136,20 @@ def read_registries_conf(path: Path, *, home: Path) -> tuple[Rule, ...]:
         location, prefix = table.text("location"), table.text("prefix")
         if not location and not prefix.startswith("*."):
             raise UsageError(f'{path}: the registry with prefix "{prefix}" has no location')
+        prefix = prefix or location
+        if prefix != location and any(repository_of(text) != text for text in (prefix, location)):
+            raise UsageError(
+                f'{path}: one image cannot be moved: "{prefix}" to "{location}"',
+                hint="give the same location, or the repository's prefix and location",
+            )
         only_digests = table.flag("mirror-by-digest-only")
         mirrors = [_podman_mirror(entry, only_digests=only_digests) for entry in table.items("mirror")]
         rules.append(
             Rule(
-                prefix or location,
-                location,
+                prefix,
+                "" if location == prefix else location,
                 tuple(mirrors),
+                moves_pushes=False,
                 insecure=table.flag("insecure"),
                 blocked=table.flag("blocked"),
             )
@@ -153,6 +160,8 @@ def read_registries_conf(path: Path, *, home: Path) -> tuple[Rule, ...]:
 def _podman_mirror(entry: str | ConfigTable, *, only_digests: bool) -> Mirror:
     if isinstance(entry, str):
         raise UsageError(f'the mirror "{entry}" of a registries.conf must be a table')
+    if only_digests and entry.text("pull-from-mirror"):
+        raise entry.fail("pull-from-mirror", "cannot be given where the registry has mirror-by-digest-only")
     use = _use(entry, "pull-from-mirror", "digest-only" if only_digests else "all")
     return Mirror(_location(entry, "location"), insecure=entry.flag("insecure"), use=use)
 

@@ -204,3 +204,30 @@ def test_redirects_and_token_servers_are_trusted_by_their_own_host(tmp_path: Pat
     assert config.tls_of("r.example").ca_files == (tmp_path / "r.example/ca.crt",)
     assert config.tls_of("cdn.example") == Tls()
     assert not config.tls_of("loose.example").verify
+
+
+def test_a_rule_may_be_for_one_image() -> None:
+    """containers-registries.conf(5), "Choosing a [[registry]] TOML table": a prefix may end in a tag or digest."""
+    rules = (
+        Rule("r.example/app:1", blocked=True),
+        Rule("r.example/app", mirrors=(Mirror("m.example/copy"),)),
+        Rule(f"r.example/app{DIGEST}", mirrors=(Mirror("d.example/exact"),)),
+    )
+    config = HostsConfig(rules=rules)
+    with pytest.raises(UsageError, match=r"^r\.example/app is blocked by the configuration$"):
+        places(config, "r.example/app:1")
+    assert places(config, "r.example/app:11") == ["m.example/copy", "r.example/app"]
+    assert places(config, f"r.example/app{DIGEST}") == ["d.example/exact", "r.example/app"]
+
+
+def test_podmans_rules_move_no_pushes() -> None:
+    """containers-registries.conf(5): "Redirection and mirrors are currently processed only when reading images"."""
+    rule = Rule("r.example", "moved.example", moves_pushes=False, insecure=True)
+    config = HostsConfig(rules=(rule,))
+    assert places(config, "r.example/app") == ["moved.example/app"]
+    assert places(config, "r.example/app", push=True) == ["r.example/app"]
+    (endpoint,) = config.endpoints(parse_reference("r.example/app"), push=True)
+    assert endpoint.schemes == ("https", "http")
+    assert places(HostsConfig(rules=(Rule("r.example", "moved.example"),)), "r.example/app", push=True) == [
+        "moved.example/app"
+    ]

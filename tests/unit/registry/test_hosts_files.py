@@ -174,6 +174,10 @@ def test_registries_conf(tmp_path: Path) -> None:
         [[registry.mirror]]
         location = "d.example"
 
+        [[registry]]
+        location = "r.example/app:1"
+        blocked = true
+
         [aliases]
         "alpine" = "docker.io/library/alpine"
         """
@@ -186,10 +190,12 @@ def test_registries_conf(tmp_path: Path) -> None:
                 Mirror("example-mirror-0.local/mirror-for-foo"),
                 Mirror("example-mirror-1.local/mirrors/foo", insecure=True, use="tag-only"),
             ),
+            moves_pushes=False,
         ),
-        Rule("registry.com", "registry.com", blocked=True),
-        Rule("*.wild.example", insecure=True),
-        Rule("by.digest", "by.digest", (Mirror("d.example", use="digest-only"),)),
+        Rule("registry.com", blocked=True, moves_pushes=False),
+        Rule("*.wild.example", insecure=True, moves_pushes=False),
+        Rule("by.digest", mirrors=(Mirror("d.example", use="digest-only"),), moves_pushes=False),
+        Rule("r.example/app:1", blocked=True, moves_pushes=False),
     )
     assert read_registries_conf(tmp_path / "none", home=HOME) == ()
 
@@ -201,6 +207,15 @@ def test_registries_conf(tmp_path: Path) -> None:
         ('[[registry]]\nprefix = "a.example"', 'the registry with prefix "a.example" has no location'),
         ('registry = ["a"]', "registry must be an array of tables"),
         ('[[registry]]\nlocation = "a"\nmirror = ["b"]', 'the mirror "b"'),
+        (
+            '[[registry]]\nprefix = "a/b:1"\nlocation = "c/d"',
+            'one image cannot be moved: "a/b:1" to "c/d"',
+        ),
+        (
+            '[[registry]]\nlocation = "a"\nmirror-by-digest-only = true\n'
+            '[[registry.mirror]]\nlocation = "b"\npull-from-mirror = "all"',
+            "pull-from-mirror cannot be given where the registry has mirror-by-digest-only",
+        ),
     ],
 )
 def test_a_registries_conf_that_cannot_be_meant(text: str, message: str, tmp_path: Path) -> None:
@@ -223,7 +238,7 @@ def test_several_files_together(tmp_path: Path) -> None:
     (drop_ins / "README").write_text("not read")
     files = HostFiles((user, system, tmp_path / "none"), (drop_ins, podman), (Path("/c"),))
     config = load_hosts(files, {"HTTPS_PROXY": "http://proxy", "SSL_CERT_FILE": "/ssl.pem"}, HOME)
-    assert [rule.location for rule in config.rules] == [
+    assert [rule.location or rule.prefix for rule in config.rules] == [
         "user.example",
         "system.example",
         "two.example",
