@@ -86,27 +86,28 @@ def _refusing(status: int, code: Code, message: str) -> Endpoint:
 
 
 def _route(path: str, endpoints: Mapping[str, Endpoint]) -> Route:
-    """One path, with what answers each method; HEAD is GET without the body."""
+    return Route(path, _Methods(endpoints))
 
-    async def answer(request: Request) -> Response:
-        endpoint = endpoints.get("GET" if request.method == "HEAD" else request.method)
+
+class _Methods:
+    """What answers each method at one path; HEAD is GET without the body."""
+
+    def __init__(self, endpoints: Mapping[str, Endpoint]) -> None:
+        self._endpoints = endpoints
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        method = scope["method"]
+        endpoint = self._endpoints.get("GET" if method == "HEAD" else method)
         if endpoint is None:
-            allowed = ", ".join(endpoints)
-            raise Refused(405, "UNSUPPORTED", f"{request.method} means nothing here", headers={"Allow": allowed})
+            allowed = ", ".join(self._endpoints)
+            raise Refused(405, "UNSUPPORTED", f"{method[:20]} means nothing here", headers={"Allow": allowed})
+        request = Request(scope, receive, send)
         if inspect.iscoroutinefunction(endpoint):
-            found: Response = await endpoint(request)
+            answer = await endpoint(request)
         else:
-            found = await run_in_threadpool(_called, endpoint, request)
-        return found
-
-    every = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"]
-    return Route(path, answer, methods=every)
-
-
-def _called(endpoint: Endpoint, request: Request) -> Response:
-    answer = endpoint(request)
-    assert isinstance(answer, Response)
-    return answer
+            answer = await run_in_threadpool(endpoint, request)
+        assert isinstance(answer, Response)
+        await answer(scope, receive, send)
 
 
 async def _nothing_here(scope: Scope, receive: Receive, send: Send) -> None:

@@ -200,15 +200,14 @@ class PushEndpoints:
         header = request.headers.get("content-range")
         length = request.headers.get("content-length", "")
         span = chunk_span(header) if header is not None else None
-        if header is not None and (span is None or span.start != upload.size):
-            place = self._progress(repository, upload, 416)
-            message = f'the upload has {upload.size} bytes, so the next chunk does not begin as "{header[:80]}" says'
-            headers = {"Location": place.headers["location"], **upload.headers()}
-            raise Refused(416, "BLOB_UPLOAD_INVALID", message, headers=headers)
         if span is not None and length.isdigit() and int(length[:20]) != span.size:
             message = f'Content-Length is {length[:20]}, Content-Range is "{header}"'
             raise Refused(400, "SIZE_INVALID", message)
-        turn = upload.begin()
+        turn = upload.begin_at(span.start) if span is not None else upload.begin() if header is None else None
+        if turn is None:
+            message = f'the upload has {upload.size} bytes, so the next chunk does not begin as "{header}" says'
+            place = self._progress(repository, upload, 416).headers["location"]
+            raise Refused(416, "BLOB_UPLOAD_INVALID", message, headers={"Location": place, **upload.headers()})
         end = span.end if span is not None else None
 
         def take(data: bytes) -> None:
@@ -229,8 +228,10 @@ class PushEndpoints:
             finally:
                 path.unlink(missing_ok=True)
         except Refused as refused:
-            if refused.status == 409:  # another request has the upload
-                raise
+            if refused.status != 409:  # else another request has the upload now
+                self._uploads.remove(upload)
+            raise
+        except BaseException:
             self._uploads.remove(upload)
             raise
         self._uploads.remove(upload)

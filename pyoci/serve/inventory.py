@@ -16,8 +16,8 @@ from pyoci.errors import UsageError
 from pyoci.image.descriptor import Descriptor
 from pyoci.reference import Reference, parse_reference
 from pyoci.store import Store
-from pyoci.store.kept import KeptManifests
 from pyoci.store.files import storage_errors
+from pyoci.store.kept import KeptManifests
 
 __all__ = ["Inventory", "LayoutInventory", "StoreInventory", "WritableInventory"]
 

@@ -61,9 +61,17 @@ class Upload:
     def begin(self) -> int:
         """Gives the upload to the caller: what others write from now on is refused."""
         with self._lock:
-            self._turn += 1
-            self.last_used = self._clock()
-            return self._turn
+            return self._next_turn()
+
+    def begin_at(self, start: int) -> int | None:
+        """The same for bytes that are to begin at `start`; None, and no more, if the upload ends elsewhere."""
+        with self._lock:
+            return self._next_turn() if start == self.size else None
+
+    def _next_turn(self) -> int:
+        self._turn += 1
+        self.last_used = self._clock()
+        return self._turn
 
     def append(self, turn: int, data: bytes) -> None:
         """Adds bytes at the end.

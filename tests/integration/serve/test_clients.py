@@ -123,7 +123,7 @@ def test_tls_and_passwords(pyoci: CommandLine, certificates: Certificates, tmp_p
         remote = f"docker://{server.address}/{IMAGE}"
         assert server.url.startswith("https://")
         for name, password in (("joe", "hunter2-secret"), ("long", long)):
-            inspect = ["skopeo", "inspect", "--cert-dir", trust, "--creds", f"{name}:{password}", remote]
+            inspect = ["skopeo", "inspect", "--cert-dir", str(trust), "--creds", f"{name}:{password}", remote]
             assert json.loads(output(inspect))["Digest"] == digest_in_store(pyoci, IMAGE)
         other = CommandLine(tmp_path / "other")
         other.directory.mkdir()
