@@ -167,7 +167,7 @@ DOCKER_FLAGS = (
     Row("--secret", (f"{_RUNS}secrets_come_from_files_and_variables",)),
     Row("--security-opt", _REFUSED, "no", "`RUN --security=insecure` with `--allow`"),
     Row("--shm-size", (f"{_RUNS}hosts_limits_and_sizes",)),
-    Row("--squash", _REFUSED, "no", "layers are not joined"),
+    Row("--squash", ("integration/test_squash.py::test_the_files_are_the_same_and_what_was_removed_is_gone",)),
     Row("--ssh", (f"{_RUNS}an_agent_is_reached",)),
     Row("--tag", (f"{_FLAGS}tags_labels_and_annotations",)),
     Row("--target", (f"{_FLAGS}file_target_and_build_args",)),

@@ -80,6 +80,10 @@ def finish(parts: Prepared, built: tuple[Built, ...], services: Services, watch:
     """
     request = parts.request
     targets = cache_targets(request)
+    if request.squash:
+        from pyoci.build.squash import squashed
+
+        built = tuple(squashed(one, services.trees, services.store, epoch=parts.epoch) for one in built)
     if not targets:
         parts.opener.close()  # what is exported is named by what was read
     else:

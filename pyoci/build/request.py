@@ -69,6 +69,8 @@ class BuildRequest:
     outputs: tuple[Output, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict, hash=False)
     annotations: Mapping[str, str] = field(default_factory=dict, hash=False)
+    squash: bool = False
+    """The layers of the build are joined to one."""
     no_cache: bool = False
     no_cache_filter: tuple[str, ...] = ()
     """Stages that are built without the cache."""

@@ -28,11 +28,10 @@ REFUSED = {
     "--memory-swap": "swap has no limit of its own; --memory limits the memory of a RUN",
     "--policy": "source policies are not read",
     "--security-opt": "the sandbox has no options; RUN --security=insecure with --allow security.insecure loosens it",
-    "--squash": "layers are not joined; COPY --from into a last stage leaves out what is not shipped",
 }
 """Flags that are an error, with the reason."""
 
-_SWITCHES = ("--debug", "--squash")
+_SWITCHES = ("--debug",)
 _ATTESTED = {"provenance": "--provenance", "sbom": "--sbom"}
 _TRUE = ("1", "t", "T", "true", "TRUE", "True")
 _FALSE = ("0", "f", "F", "false", "FALSE", "False")

@@ -52,6 +52,7 @@ def _add_result(parser: argparse.ArgumentParser) -> None:
     )
     add("--push", action="store_true", help="push the image to the registry in its name")
     add("--load", action="store_true", help="keep the image in the store (it always is)")
+    add("--squash", action="store_true", help="join the layers of the build to one")
     add("--iidfile", metavar="FILE", help="write the image ID to a file")
     add("--metadata-file", metavar="FILE", help="write digests and names to a JSON file")
     _repeated(parser, "--label", "KEY=VALUE", "metadata of the image")
@@ -171,6 +172,7 @@ def _request(arguments: argparse.Namespace) -> BuildRequest:
         outputs=tuple(outputs),
         labels=dict(_label(text) for text in arguments.label),
         annotations=dict(key_value(text, "--annotation") for text in arguments.annotation),
+        squash=arguments.squash,
         no_cache=arguments.no_cache,
         no_cache_filter=tuple(name for text in arguments.no_cache_filter for name in text.split(",")),
         cache_from=_caches(arguments.cache_from, "--cache-from"),
