@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = [
     "IMAGE_HELP",
     "add_connection",
+    "add_looking",
     "add_platform",
     "add_progress",
     "key_value",
@@ -71,6 +72,13 @@ def add_platform(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--platform", default="", metavar="OS/ARCH", help="platform to look at (default: this machine's)"
     )
+
+
+def add_looking(parser: argparse.ArgumentParser) -> None:
+    """What everything takes that looks into an image. What it fetches is told on a terminal, and only there."""
+    add_platform(parser)
+    add_connection(parser)
+    parser.set_defaults(progress="terminal")
 
 
 def add_progress(parser: argparse.ArgumentParser) -> None:
@@ -157,6 +165,8 @@ def _reporter(arguments: argparse.Namespace) -> tuple[Reporter, Close]:
     from pyoci.cli.progress import PlainReporter, QuietReporter, TerminalReporter
 
     kind = getattr(arguments, "progress", "quiet")
+    if kind == "terminal":
+        kind = "plain" if sys.stderr.isatty() else "quiet"
     if getattr(arguments, "quiet", False) or kind == "quiet":
         return QuietReporter(sys.stderr), _nothing
     if kind == "tty" or (kind == "auto" and sys.stderr.isatty()):

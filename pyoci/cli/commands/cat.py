@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from pyoci.cli.arguments import IMAGE_HELP, add_connection, add_platform, working
+from pyoci.cli.arguments import IMAGE_HELP, add_looking, working
 
 __all__ = ["add_arguments", "run"]
 
@@ -14,8 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Image and paths."""
     parser.add_argument("image", metavar="IMAGE", help=IMAGE_HELP)
     parser.add_argument("path", nargs="+", metavar="PATH", help="file in the image; symbolic links are followed in it")
-    add_platform(parser)
-    add_connection(parser)
+    add_looking(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:

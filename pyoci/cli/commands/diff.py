@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from pyoci.cli.arguments import IMAGE_HELP, add_connection, add_platform, working
+from pyoci.cli.arguments import IMAGE_HELP, add_looking, working
 
 __all__ = ["add_arguments", "run"]
 
@@ -29,8 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--exit-code", action="store_true", help="exit with 1 if the images differ")
     add("--layers", action="store_true", help="show which layers are shared as well")
     add("--times", action="store_true", help="count times as well: of files, and of creation")
-    add_platform(parser)
-    add_connection(parser)
+    add_looking(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:

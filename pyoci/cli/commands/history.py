@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from pyoci.cli.arguments import IMAGE_HELP, add_connection, add_platform, working
+from pyoci.cli.arguments import IMAGE_HELP, add_looking, working
 
 if TYPE_CHECKING:
     from pyoci.api.history import ImageHistory
@@ -18,6 +19,22 @@ __all__ = ["add_arguments", "run"]
 _SHOWN = 45
 _MISSING = "<missing>"
 _EPOCH = "1970-01-01"
+_TABLE = "{{{{.ID}}}}\\t{{{{.{}}}}}\\t{{{{.CreatedBy}}}}\\t{{{{.Size}}}}\\t{{{{.Comment}}}}"
+_TITLES = {
+    "ID": "IMAGE",
+    "CreatedSince": "CREATED",
+    "CreatedAt": "CREATED AT",
+    "CreatedBy": "CREATED BY",
+    "Size": "SIZE",
+    "Comment": "COMMENT",
+    "Author": "AUTHOR",
+    "Layer": "LAYER",
+    "Digest": "DIGEST",
+    "DiffID": "DIFF ID",
+    "SizeBytes": "BYTES",
+    "SizeIsCompressed": "COMPRESSED",
+}
+"""What `_fields` has, as the head of a table."""
 _TRUE = {"true": True, "1": True, "t": True, "false": False, "0": False, "f": False}
 
 
@@ -37,8 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=sorted(_TRUE),
         help="sizes and times to be read by people (default: true; --human=false prints bytes and RFC 3339)",
     )
-    add_platform(parser)
-    add_connection(parser)
+    add_looking(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -54,38 +70,21 @@ def run(arguments: argparse.Namespace) -> int:
     rows = [
         _fields(found, number, row, now, human=human, whole=arguments.no_trunc) for number, row in enumerate(found.rows)
     ]
-    template = arguments.format.removeprefix("table ") if arguments.format.startswith("table ") else ""
+    form = arguments.format
     if arguments.quiet:
         lines = [str(row["ID"]) for row in rows]
-    elif arguments.format == "json":
+    elif form == "json":
         lines = [json.dumps(row) for row in rows]
-    elif arguments.format == "table":
-        created = "CreatedSince" if human else "CreatedAt"
-        columns = ["ID", created, "CreatedBy", "Size", "Comment"]
-        titles = ["IMAGE", "CREATED" if human else "CREATED AT", "CREATED BY", "SIZE", "COMMENT"]
-        cells = [filled("\0".join(f"{{{{.{name}}}}}" for name in columns), row).split("\0") for row in rows]
-        sys.stdout.write(table([titles, *cells]))
+    elif form == "table" or form.startswith("table "):
+        template = form.removeprefix("table").strip() or _TABLE.format("CreatedSince" if human else "CreatedAt")
+        shown: list[Mapping[str, object]] = [_TITLES, *rows]
+        cells = [filled(template, row).split("\t") for row in shown]
+        sys.stdout.write(table(cells))
         return 0
     else:
-        lines = [filled(template or arguments.format, row) for row in rows]
-        if template:
-            titles_of = dict.fromkeys(rows[0] if rows else (), "") | {"ID": "IMAGE", "CreatedSince": "CREATED"}
-            heads = {name: title or _title(name) for name, title in titles_of.items()}
-            lines = [row.rstrip("\n") for row in [filled(template, heads), *lines]]
-            sys.stdout.write(table(_even([line.split("\t") for line in lines])))
-            return 0
+        lines = [filled(form, row) for row in rows]
     sys.stdout.write("".join(f"{line}\n" for line in lines))
     return 0
-
-
-def _title(name: str) -> str:
-    return "".join(f" {sign}" if sign.isupper() and at else sign for at, sign in enumerate(name)).upper()
-
-
-def _even(rows: list[list[str]]) -> list[list[str]]:
-    """Rows of one length."""
-    widest = max(map(len, rows))
-    return [row + [""] * (widest - len(row)) for row in rows]
 
 
 def _fields(

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from pyoci.cli.arguments import IMAGE_HELP, add_connection, add_platform, working
+from pyoci.cli.arguments import IMAGE_HELP, add_looking, working
 from pyoci.cli.render_error import visible
 from pyoci.errors import UsageError
 
@@ -51,8 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("-h", "--human-readable", action="store_true", help="with -l, sizes to be read by people")
     add("--layer", action="store_true", help="show which layer each is from, counted from 0")
     add("--json", action="store_true", help="print a JSON array")
-    add_platform(parser)
-    add_connection(parser)
+    add_looking(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:

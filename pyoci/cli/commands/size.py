@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from pyoci.cli.arguments import IMAGE_HELP, add_connection, add_platform, working
+from pyoci.cli.arguments import IMAGE_HELP, add_looking, working
 from pyoci.errors import UsageError
 
 __all__ = ["add_arguments", "run"]
@@ -24,8 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     form.add_argument("--json", action="store_true", help="print JSON")
     form.add_argument("--markdown", action="store_true", help="print Markdown, for a comment in CI")
     add("--html", metavar="FILE", help="write a page with a treemap that needs nothing but a browser")
-    add_platform(parser)
-    add_connection(parser)
+    add_looking(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
