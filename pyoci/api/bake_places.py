@@ -10,6 +10,7 @@ Spec: docker/buildx docs/bake-reference.md#targetcontext; where it leaves a choi
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -20,7 +21,11 @@ from pyoci.errors import UsageError
 __all__ = ["Places", "places_of", "uses_git_secrets"]
 
 _HERE = "cwd://"
-_OTHERS = ("target:", "docker-image:", "oci-layout:", "oci-archive:", "docker-archive:", "host:")
+_OTHERS = ("target:", "docker-image:")
+_IMAGES_HERE = ("oci-layout://", "oci-archive:", "docker-archive:")
+_MACHINE = "host:"
+_LAYOUT = re.compile(r"([^:@]|[:@](?=[^:@/]*/))*")
+"""The path of a layout, without the tag or digest behind it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +79,16 @@ def places_of(target: Target, remote: Remote | None = None) -> Places:
 
 def _placed(value: str, inside: Remote | None, local: list[str]) -> str:
     """A context as `pyoci build` calls it; a path of this machine is noted."""
-    if is_remote(value) or value.startswith(_OTHERS):
+    if value.startswith(_OTHERS) or is_remote(value):
         return value
+    if value.startswith(_MACHINE):
+        local.append("/")
+        return value
+    for kind in _IMAGES_HERE:
+        if value.startswith(kind):
+            named = _LAYOUT.match(value.removeprefix(kind))
+            local.append(named[0] if named else "/")
+            return value
     if value.startswith(_HERE) or inside is None:
         path = posixpath.normpath(value.removeprefix(_HERE) or ".")
         local.append(path)

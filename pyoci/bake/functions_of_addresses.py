@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 import uuid
 from collections.abc import Callable, Mapping
@@ -86,7 +87,8 @@ def _named_uuid(namespace: Value, name: Value) -> Value:
         space = _NAMESPACES.get(word) or uuid.UUID(word)
     except ValueError:
         raise ValueProblem(f'"{word}" is no namespace (they are dns, url, oid, x500, and every UUID)') from None
-    return str(uuid.uuid5(space, as_text(name)))
+    hashed = hashlib.sha1(space.bytes + as_text(name).encode("utf-8", "surrogateescape"), usedforsecurity=False)
+    return str(uuid.UUID(bytes=hashed.digest()[:16], version=5))
 
 
 ADDRESSES: Mapping[str, _Entry] = {

@@ -148,7 +148,7 @@ def _verb(letter: str, value: Value, precision: str | None, flags: str) -> str:
             return as_text(value)
         case "d" | "b" | "o" | "x" | "X":
             if letter in "xX" and isinstance(value, str):
-                text = value.encode().hex()
+                text = value.encode("utf-8", "surrogateescape").hex()
                 return text.upper() if letter == "X" else text
             return format(whole(value), sign + letter)
         case "f" | "e" | "g":

@@ -99,8 +99,13 @@ class _Scanner:
                         self._blank(found.start(), position)
                 case "#" | "//" | "/*":
                     position = self._comment(found.start(), sign)
+                case '"' if what == "sequence":
+                    try:
+                        position = self._quoted(found.start(), hide=False)
+                    except BakeError as error:
+                        raise self._open_sequence(start) from error
                 case '"':
-                    position = self._quoted(found.start(), hide=what != "sequence")
+                    position = self._quoted(found.start(), hide=True)
                 case "(" | "[":
                     stack.append(sign)
                 case "{":
@@ -115,10 +120,13 @@ class _Scanner:
                 case _:
                     position = self._heredoc(found, hide=what != "sequence")
         if what == "sequence":
-            sign = self._text[start - 2 : start]
-            hint = f'write "{sign[0]}{sign}" for the signs themselves'
-            raise self._error(f'"{sign}" is not closed by "}}"', start - 2, start, hint)
+            raise self._open_sequence(start)
         return self._end
+
+    def _open_sequence(self, start: int) -> BakeError:
+        sign = self._text[start - 2 : start]
+        hint = f'write "{sign[0]}{sign}" for the signs themselves'
+        return self._error(f'"{sign}" is not closed by "}}"', start - 2, start, hint)
 
     def _comment(self, start: int, sign: str) -> int:
         closing = "*/" if sign == "/*" else "\n"

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from pyoci.bake.passage import Passage
 from pyoci.bake.problems import nested
 from pyoci.bake.values import number_text
 from pyoci.errors import BakeError
@@ -92,6 +93,11 @@ def parse_yaml(source: SourceFile) -> Node:
             mark = error.problem_mark or error.context_mark
             place = Location(source, mark.line + 1, mark.column + 1, 1) if mark else Location(source, 1)
             raise BakeError(error.problem or error.context or "malformed YAML", location=place) from error
+        except yaml.reader.ReaderError as error:
+            place = Passage(source).place(error.position, error.position + 1)
+            raise BakeError(
+                f"a YAML text has no character U+{ord(source.text[error.position]):04X}", location=place
+            ) from error
         except yaml.YAMLError as error:
             raise BakeError(f"{source.name} is no YAML: {str(error).splitlines()[0]}") from error
         except (ValueError, OverflowError) as error:

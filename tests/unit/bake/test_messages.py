@@ -125,6 +125,134 @@ CASES = {
         "  |           ^\n"
         'hint: strings are in double quotes: "…"\n',
     ),
+    "if not ended": (
+        'target "default" {\n  args = {\n    A = "a %{ if true }b"\n  }\n}\n',
+        "error: %{ if } is not ended\n"
+        " --> docker-bake.hcl:3:12\n"
+        "  |\n"
+        '3 |     A = "a %{ if true }b"\n'
+        "  |            ^^^^^^^^^^^^\n"
+        "hint: end it with %{ endif }\n",
+    ),
+    "else alone": (
+        'target "default" {\n  tags = ["%{ else }"]\n}\n',
+        "error: unexpected %{ else }\n"
+        " --> docker-bake.hcl:2:12\n"
+        "  |\n"
+        '2 |   tags = ["%{ else }"]\n'
+        "  |            ^^^^^^^^^\n"
+        "hint: no directive is open here\n",
+    ),
+    "no directive": (
+        'target "default" {\n  tags = ["a%{while}"]\n}\n',
+        'error: "while" is no directive of a template\n'
+        " --> docker-bake.hcl:2:13\n"
+        "  |\n"
+        '2 |   tags = ["a%{while}"]\n'
+        "  |             ^^^^^^^^\n"
+        "hint: the directives are if, else, endif, for and endfor; %%{ stands for the signs themselves\n",
+    ),
+    "for of nothing": (
+        'target "default" {\n  tags = ["%{ for x }y%{ endfor }"]\n}\n',
+        "error: %{ for } names no loop\n"
+        " --> docker-bake.hcl:2:12\n"
+        "  |\n"
+        '2 |   tags = ["%{ for x }y%{ endfor }"]\n'
+        "  |            ^^^^^^^^^^\n"
+        "hint: write %{ for value in list } or %{ for key, value in map }\n",
+    ),
+    "in a heredoc": (
+        'target "default" {\n  dockerfile-inline = <<-EOT\n    FROM scratch\n    ENV A=${nothing}\n  EOT\n}\n',
+        'error: there is no variable "nothing"\n'
+        " --> docker-bake.hcl:4:13\n"
+        "  |\n"
+        "4 |     ENV A=${nothing}\n"
+        "  |             ^^^^^^^\n"
+        'hint: define it: variable "nothing" { default = … }\n',
+    ),
+    "heredoc not closed": (
+        'target "default" {\n  dockerfile-inline = <<EOT\nFROM scratch\n  EOT x\n}\n',
+        "error: the text that begins with <<EOT is not closed\n"
+        " --> docker-bake.hcl:2:23\n"
+        "  |\n"
+        "2 |   dockerfile-inline = <<EOT\n"
+        "  |                       ^^^^^\n"
+        "hint: end it with a line that has EOT alone\n",
+    ),
+    "string not closed": (
+        'target "default" {\n  tags = ["a]\n}\n',
+        "error: a string is not closed\n"
+        " --> docker-bake.hcl:2:11\n"
+        "  |\n"
+        '2 |   tags = ["a]\n'
+        "  |           ^\n"
+        'hint: a string ends on its line, with "; for text of several lines write <<EOT\n',
+    ),
+    "sequence not closed": (
+        'target "default" {\n  tags = ["a${upper("x")"]\n}\n',
+        'error: "${" is not closed by "}"\n'
+        " --> docker-bake.hcl:2:13\n"
+        "  |\n"
+        '2 |   tags = ["a${upper("x")"]\n'
+        "  |             ^^\n"
+        'hint: write "$${" for the signs themselves\n',
+    ),
+    "comment not closed": (
+        'target "default" {\n} /* x\n',
+        "error: a comment is not closed\n --> docker-bake.hcl:2:3\n  |\n2 | } /* x\n  |   ^^\nhint: end it with */\n",
+    ),
+    "two expressions": (
+        'target "default" {\n  tags = ["${1 2}"]\n}\n',
+        'error: unexpected "2"\n --> docker-bake.hcl:2:16\n  |\n2 |   tags = ["${1 2}"]\n  |                ^\n',
+    ),
+    "closes too much": (
+        'target "default" {\n  tags = ["${1)}"]\n}\n',
+        'error: unexpected ")"\n --> docker-bake.hcl:2:15\n  |\n2 |   tags = ["${1)}"]\n  |               ^\n',
+    ),
+    "no type": (
+        'variable "V" {\n  type = strin\n}\ntarget "default" {}\n',
+        'error: there is no type "strin"\n'
+        " --> docker-bake.hcl:2:10\n"
+        "  |\n"
+        "2 |   type = strin\n"
+        "  |          ^^^^^\n"
+        "hint: types are string, number, bool, any, list(…), set(…), map(…), tuple([…]), object({…})\n",
+    ),
+    "optional default": (
+        'variable "V" {\n  type = object({ a = optional(string, "x") })\n}\ntarget "default" {}\n',
+        "error: optional takes a type and nothing else\n"
+        " --> docker-bake.hcl:2:23\n"
+        "  |\n"
+        '2 |   type = object({ a = optional(string, "x") })\n'
+        "  |                       ^^^^^^^^^^^^^^^^^^^^^\n"
+        "hint: try(…) gives another value where there is none\n",
+    ),
+    "validation": (
+        'variable "PORT" {\n  default = 80\n  validation {\n    condition = PORT > 1024\n'
+        '    error_message = "${PORT} needs root"\n  }\n}\ntarget "default" {}\n',
+        'error: variable "PORT" is not valid: 80 needs root\n'
+        " --> docker-bake.hcl:4:5\n"
+        "  |\n"
+        "4 |     condition = PORT > 1024\n"
+        "  |     ^^^^^^^^^\n",
+    ),
+    "resources": (
+        'target "default" {\n  resources = { cpu-share = 5 }\n}\n',
+        'error: resources: unknown resource "cpu-share" (they are memory, memory-swap, cpu-shares, cpu-period, '
+        "cpu-quota, cpuset-cpus, cpuset-mems)\n"
+        " --> docker-bake.hcl:2:15\n"
+        "  |\n"
+        "2 |   resources = { cpu-share = 5 }\n"
+        "  |               ^^^^^^^^^^^^^^^^^\n",
+    ),
+    "policy": (
+        'target "default" {\n  policy = ["strict=maybe"]\n}\n',
+        'error: policy: "maybe" is neither true nor false\n'
+        " --> docker-bake.hcl:2:12\n"
+        "  |\n"
+        '2 |   policy = ["strict=maybe"]\n'
+        "  |            ^^^^^^^^^^^^^^^^\n",
+    ),
 }
 
 JSON = {
