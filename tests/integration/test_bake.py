@@ -22,7 +22,7 @@ class Bake:
     def __init__(self, directory: Path) -> None:
         self.directory = directory / "context"
         self.directory.mkdir()
-        self.base = directory / "base"
+        self.base = self.directory / "base"
         write_base_layout(self.base)
         self._home = directory
 
@@ -218,6 +218,36 @@ def test_a_file_on_standard_input(bake: Bake) -> None:
             "error: target default asks for more than is allowed: security.insecure\n",
         ),
         ('target "default" {\n x = 1\n}', (), 1, 'error: unknown attribute "x"\n'),
+        ("", ("-D",), 2, "error: -D of docker buildx bake is not there\nhint: PYOCI_DEBUG=1 shows"),
+        ('target "default" {}', ("--sbom=true",), 2, "error: target default: --sbom=true: attestations are not made\n"),
+        (
+            'target "default" {}',
+            ("--provenance=mode=max",),
+            2,
+            "error: target default: --provenance=mode=max: attestations are not made\n",
+        ),
+        ('target "default" {}', ("--policy=strict=true",), 2, "error: target default: policy is not there\n"),
+        ('target "default" {}', ("--policy=filename=x",), 2, 'error: invalid value "filename=x" for --policy\n'),
+        (
+            'target "default" {\n resources = { cpu-quota = 1 }\n}',
+            (),
+            2,
+            'error: target default: the resource "cpu-quota" is not there\n',
+        ),
+        ('target "default" {}', ("--call=guess",), 2, 'error: unknown call "guess"\n'),
+        ('target "default" {\n call = "guess"\n}', (), 2, 'error: target default: unknown call "guess"\n'),
+        (
+            'target "default" {\n context = "../x"\n}',
+            (),
+            2,
+            "error: target default asks for more than is allowed: fs.read=",
+        ),
+        (
+            'target "default" {\n ssh = ["default"]\n}',
+            (),
+            2,
+            "error: target default asks for more than is allowed: ssh\n",
+        ),
     ],
 )
 def test_what_is_refused(bake: Bake, text: str, arguments: tuple[str, ...], status: int, message: str) -> None:
@@ -226,3 +256,32 @@ def test_what_is_refused(bake: Bake, text: str, arguments: tuple[str, ...], stat
     done = bake(*arguments)
     assert (done.returncode, done.stdout) == (status, "")
     assert done.stderr.startswith(message)
+
+
+def test_flags_that_change_nothing_here_are_taken_and_said(bake: Bake) -> None:
+    bake.write("docker-bake.hcl", 'target "default" {\n resources = { memory = "512m" }\n tags = ["t"]\n}\n')
+    bake.write("Dockerfile", "FROM scratch\nLABEL a=b\n")
+    flags = ("--builder=x", "--provenance=false", "--sbom=0", "--load", "--push=false", "--allow=image.push=x")
+    done = bake(*flags, "--policy=disabled=true", "--metadata-file=made.json", "default")
+    assert done.returncode == 0, done.stderr
+    assert "warning: --builder x is left out" in done.stderr
+    assert "warning: --allow image.push=x has no effect" in done.stderr
+    metadata = json.loads((bake.directory / "made.json").read_text())
+    assert list(metadata) == ["default"]
+    assert metadata["default"]["containerimage.config.digest"] == done.stdout.split()[1]
+
+
+def test_checks_as_json(bake: Bake) -> None:
+    definition = 'target "default" {\n description = "all"\n dockerfile-inline = "FROM scratch\\nmaintainer me"\n}\n'
+    bake.write("docker-bake.hcl", definition)
+    done = bake("--call=check,format=json")
+    assert done.returncode == 1
+    found = json.loads(done.stdout)
+    assert list(found) == ["group", "target"]
+    assert found["target"]["default"]["build"]["call"] == "lint"
+    warnings = found["target"]["default"]["check"]["warnings"]
+    assert "MaintainerDeprecated" in {warning["ruleName"] for warning in warnings}
+    assert bake("--call=check,ignorestatus=true").returncode == 0
+    assert bake("--check").stdout.startswith("default\nall\n\n")
+    outline = bake("--call=outline,format=json")
+    assert (outline.returncode, list(json.loads(outline.stdout)["target"]["default"])) == (0, ["build", "outline"])
