@@ -17,6 +17,7 @@ Run by root. Rules, in their order:
 from __future__ import annotations
 
 import os
+import signal
 import struct
 import sys
 from pathlib import Path
@@ -49,8 +50,14 @@ def main() -> None:
             case "no-new-privileges":
                 kernel.keep_no_new_privileges()
             case "listener":
-                # Inherited by the command, which knows nothing of it; nobody ever has to answer.
-                os.set_inheritable(kernel.install_filter(bytes([6, 0, 0, 0, 0, 0, 0xFF, 0x7F]), listener=True), True)
+                # Held by a process that lives as long as the command; it never has to answer.
+                listener = kernel.install_filter(bytes([6, 0, 0, 0, 0, 0, 0xFF, 0x7F]), listener=True)
+                command_process = os.getpid()
+                if os.fork() == 0:
+                    os.closerange(0, listener)
+                    kernel.die_with_parent(command_process)
+                    signal.pause()
+                os.close(listener)
             case "old-kernel":
                 kernel.install_filter(without(*range(428, 434), 436, 437, 442), listener=False)
             case "user":

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from pyoci.errors import SandboxError
-from pyoci.sandbox.protocols import Limits, OverlayRoot, Ulimit
+from pyoci.sandbox.protocols import BindMount, Limits, OverlayRoot, Ulimit
+from pyoci.sandbox.worker import encode_path
 from tests.integration.sandbox.conftest import Worlds
 from tests.integration.sandbox.world import World
 
@@ -103,6 +104,29 @@ def test_layers(small: World, count: int) -> None:
     result = small.run("cat /layer/* 2>/dev/null | wc -c; rm -f /layer/001; echo x >/new", root=root)
     assert result.output.split()[-1] == str(3 * (len(names) - 1))
     assert small.changes()["new"].kind == "file"
+
+
+NAMES = {
+    "long": "x" * 250 + "/" + "y" * 250,
+    "signs": "a:b,c=d\\e f\ng",
+    "options": "lowerdir=/:upperdir=/,ro",
+    "bytes": "\udcff\u00e9",
+}
+
+
+@pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
+def test_directories_of_every_name(small: World, name: str) -> None:
+    """The kernel cuts strings at 255 bytes, and mount options at colons, commas and backslashes."""
+    home = small.directory("named") / name
+    for part in ("lower", "upper", "work"):
+        small.ask("write", path=encode_path(home / part), content=None)
+    small.ask("write", path=encode_path(home / "lower" / "file"), content=b"read\n")
+    root = OverlayRoot((home / "lower", small.base), home / "upper", home / "work", owners=home / "owners")
+    mounts = [BindMount("/bound", home / "lower")]
+    result = small.run("cat /file /bound/file; rm /file; echo x >/new; chown 5 /new", mounts, root=root)
+    assert (result.status, result.output) == (0, "read\nread\n")
+    found = small.listing(encode_path(home / "upper"))
+    assert found.keys() == {".", "file", "new"}
 
 
 def test_too_many_layers(small: World) -> None:

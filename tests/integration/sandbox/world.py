@@ -154,7 +154,7 @@ class World:
             self.ask("write", path=str(top / name), content=content)
         return top
 
-    def listing(self, path: Path) -> dict[str, dict[str, Any]]:
+    def listing(self, path: Path | str) -> dict[str, dict[str, Any]]:
         entries: dict[str, dict[str, Any]] = self.ask("listing", path=str(path))["entries"]
         return entries
 
