@@ -15,7 +15,7 @@ from typing import Protocol, TypeAlias
 
 from pyoci.errors import UsageError
 
-__all__ = ["BcryptPassword", "PlainPassword", "Users", "read_htpasswd"]
+__all__ = ["BcryptPassword", "Password", "PlainPassword", "Users", "read_htpasswd"]
 
 _BCRYPT = ("$2a$", "$2b$", "$2y$")
 _BCRYPT_BYTES = 72

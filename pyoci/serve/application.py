@@ -24,7 +24,7 @@ from pyoci.serve.refusals import Code, Refused, error_body
 
 __all__ = ["application"]
 
-Endpoint: TypeAlias = "Callable[[Request], Response | Awaitable[Response]]"
+_Endpoint: TypeAlias = "Callable[[Request], Response | Awaitable[Response]]"
 
 _CHANGES = ("POST", "PUT", "PATCH", "DELETE")
 
@@ -40,7 +40,7 @@ def application(
     """The whole registry; without `push` it is read-only."""
     read_only = _refusing(403, "DENIED", "this registry is read-only (pyoci serve --write takes pushes)")
     no_deletion = _refusing(405, "UNSUPPORTED", "this registry deletes nothing (pyoci serve --write --delete does)")
-    changes: dict[str, Endpoint] = {}
+    changes: dict[str, _Endpoint] = {}
     if push is not None:
         changes = {
             "begin": push.begin,
@@ -53,7 +53,7 @@ def application(
     if push is not None and delete:
         changes |= {"delete manifest": push.delete_manifest, "delete blob": push.delete_blob}
 
-    def change(what: str) -> Endpoint:
+    def change(what: str) -> _Endpoint:
         missing = no_deletion if push is not None and what.startswith("delete ") else read_only
         return changes.get(what, missing)
 
@@ -78,21 +78,21 @@ def application(
 _UPLOAD_VERBS = {"GET": "status", "PATCH": "chunk", "PUT": "complete", "DELETE": "cancel"}
 
 
-def _refusing(status: int, code: Code, message: str) -> Endpoint:
+def _refusing(status: int, code: Code, message: str) -> _Endpoint:
     def refuse(request: Request) -> Response:
         raise Refused(status, code, message)
 
     return refuse
 
 
-def _route(path: str, endpoints: Mapping[str, Endpoint]) -> Route:
+def _route(path: str, endpoints: Mapping[str, _Endpoint]) -> Route:
     return Route(path, _Methods(endpoints))
 
 
 class _Methods:
     """What answers each method at one path; HEAD is GET without the body."""
 
-    def __init__(self, endpoints: Mapping[str, Endpoint]) -> None:
+    def __init__(self, endpoints: Mapping[str, _Endpoint]) -> None:
         self._endpoints = endpoints
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -15,6 +15,7 @@ from starlette.responses import Response
 
 from pyoci.content.verify import read_document
 from pyoci.digest import Digest
+from pyoci.errors import ContentNotFound
 from pyoci.image import Index, encode_index, media_types
 from pyoci.image.descriptor import Descriptor
 from pyoci.serve.blob_answer import BlobAnswer
@@ -82,7 +83,11 @@ class PullEndpoints:
         headers = _digest_headers(found.digest)
         if matches_etag(request.headers.get("if-none-match", ""), found.digest):
             return Response(status_code=304, headers=headers)
-        raw = read_document(self._shown.inventory.open(found), found, limit=self._limits.manifest_bytes)
+        try:
+            stream = self._shown.inventory.open(found)
+        except ContentNotFound:  # it was to be fetched, and is not there any more
+            raise manifest_unknown(request.path_params["reference"]) from None
+        raw = read_document(stream, found, limit=self._limits.manifest_bytes)
         return Response(raw, headers=headers, media_type=found.media_type)
 
     def blob(self, request: Request) -> Response:

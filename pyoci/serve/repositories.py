@@ -15,9 +15,10 @@ from pyoci.serve.inventory import Inventory
 from pyoci.serve.names import RepositoryName, parse_tag, path_of, read_name
 from pyoci.serve.refusals import Refused, blob_unknown, manifest_unknown
 
-__all__ = ["Content", "Links", "Repositories", "Repository", "digest_in_path", "reference_in_path"]
+__all__ = ["BLOB_TYPE", "Content", "Links", "Repositories", "Repository", "digest_in_path", "reference_in_path"]
 
 BLOB_TYPE = "application/octet-stream"
+"""What a blob is called of which nothing but its bytes is known."""
 
 
 def digest_in_path(text: str) -> Digest:

@@ -93,7 +93,7 @@ def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
     return context
 
 
-def bind(address: Address) -> socket.socket:
+def _bind(address: Address) -> socket.socket:
     """A socket that listens, so that the port is known and taken before anything else begins.
 
     Raises:
@@ -126,7 +126,7 @@ class Server:
         Raises:
             UsageError: it cannot be had.
         """
-        self._listener = bind(address)
+        self._listener = _bind(address)
         self.address = Address(address.host, self._listener.getsockname()[1])
         self._context = context
         self._ended = threading.Event()

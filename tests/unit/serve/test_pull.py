@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import socket
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,9 +16,10 @@ from pyoci.content.layout import DirectoryLayout
 from pyoci.content.names import REF_NAME, with_name
 from pyoci.image import Index, encode_index, media_types
 from pyoci.reference import parse_reference
+from pyoci.serve.uploads import Limits
 from pyoci.store import Store
 from tests.fakes.registry import fake_registry
-from tests.registry_world import SampleImage, sample_image
+from tests.registry_world import SampleImage, sample_image, settled
 from tests.unit.serve.world import World, digest_of, fill, put_document, serving
 
 
@@ -229,6 +232,57 @@ def test_what_was_never_fetched_is_fetched_when_it_is_asked_for(tmp_path: Path) 
             origin.repo("team/app").blobs.clear()
             gone = world("GET", f"/v2/app/blobs/{image.layers[0].digest}")
             assert (gone.status, gone.codes) == (404, ["BLOB_UNKNOWN"])
+
+
+def test_platforms_that_were_never_fetched_are_fetched_too(tmp_path: Path) -> None:
+    here, elsewhere, lost = sample_image(10), sample_image(20, seed=5), sample_image(30, seed=6)
+    index = encode_index(Index((here.root, elsewhere.root, lost.root)))
+    fill(tmp_path, "piece:1", here)
+    put_document(tmp_path, "many:1", index.descriptor(), index.raw)
+    with fake_registry() as origin:
+        for blob in (elsewhere.config, *elsewhere.layers):
+            origin.add_blob("many", elsewhere.content.open(blob).read())
+        origin.add_manifest("many", elsewhere.manifest, elsewhere.root.media_type)
+        with Store(tmp_path / "store") as store:
+            for root in (elsewhere.root, lost.root):
+                store.add_origin(root.digest, f"{origin.host}/many")
+        with serving(tmp_path, offline=False) as world:
+            layer = f"/v2/many/blobs/{elsewhere.layers[0].digest}"
+            assert world("GET", layer).status == 404  # nobody knows yet what the manifest points at
+            assert world("GET", f"/v2/many/manifests/{elsewhere.root.digest}").body == elsewhere.manifest
+            assert world("GET", layer).status == 200
+            gone = world("GET", f"/v2/many/manifests/{lost.root.digest}")
+            assert (gone.status, gone.codes) == (404, ["MANIFEST_UNKNOWN"])
+    with serving(tmp_path, offline=False) as world:
+        unreachable = world("GET", f"/v2/many/manifests/{lost.root.digest}")
+        assert (unreachable.status, unreachable.codes) == (502, ["UNKNOWN"])
+        assert origin.host not in unreachable.body.decode()
+        assert any(origin.host in line for line in world.heard.lines)
+
+
+def open_files(digest: str) -> int:
+    """How many descriptors of this process are of that blob."""
+    names = []
+    for entry in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):
+            names.append(str(entry.readlink()))
+    return sum(digest.partition(":")[2] in name for name in names)
+
+
+@pytest.mark.parametrize("patience", ["hangs up", "reads nothing"])
+def test_a_client_that_does_not_want_it_all(tmp_path: Path, patience: str) -> None:
+    image = fill(tmp_path, "app:1", sample_image(32 << 20))
+    digest = image.layers[0].digest
+    with serving(tmp_path, limits=Limits(stall_seconds=0.5)) as world:
+        host, _, port = world.address.partition(":")
+        with socket.create_connection((host, int(port)), timeout=20) as connection:
+            connection.sendall(f"GET /v2/app/blobs/{digest} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            assert connection.recv(10) == b"HTTP/1.1 2"
+            assert settled(lambda: open_files(digest) == 1)
+            if patience == "hangs up":
+                connection.close()
+            assert settled(lambda: open_files(digest) == 0)
+        assert world("GET", "/v2/").status == 200
 
 
 def test_a_layout_is_served_as_it_lies(tmp_path: Path) -> None:
