@@ -157,7 +157,7 @@ DOCKER_FLAGS = (
     Row("--output", (f"{_FLAGS}every_kind_of_output", *_FORM_TESTS), "partly", "no `compression=estargz`"),
     Row("--platform", (f"{_FLAGS}a_platform_and_several", f"{_PLATFORMS}go_is_cross_compiled_without_emulation")),
     Row("--policy", _REFUSED, "no", "source policies are not read"),
-    Row("--progress", (f"{_FLAGS}quiet_is_the_id_alone",), "partly", "no `rawjson` and no `none`"),
+    Row("--progress", (f"{_FLAGS}quiet_is_the_id_alone", "unit/cli/test_progress_json.py::test_a_build_in_json")),
     Row("--provenance", _ATTESTED, "partly", "`false` alone"),
     Row("--pull", (f"{_PLATFORMS}an_index_is_pushed_and_its_base_is_asked_for_again",)),
     Row("--push", (f"{_PLATFORMS}an_index_is_pushed_and_its_base_is_asked_for_again",)),

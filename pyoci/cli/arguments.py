@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from pyoci.errors import UsageError
 
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from pyoci.progress import Reporter
 
 __all__ = [
+    "FALSE",
     "IMAGE_HELP",
+    "TRUE",
     "add_connection",
     "add_looking",
     "add_platform",
@@ -37,8 +39,26 @@ IMAGE_HELP = (
 """How an image is named to everything that looks at one."""
 
 
+_PROGRESS = ("auto", "plain", "tty", "quiet", "rawjson", "none")
+TRUE = ("1", "t", "T", "true", "TRUE", "True")
+FALSE = ("0", "f", "F", "false", "FALSE", "False")
+
+
 class _Parser(argparse.ArgumentParser):
-    """Errors like every other error of pyoci."""
+    """Errors like every other error of pyoci, and switches that may be given a value, as docker's may: `--pull=false`.
+
+    argparse knows `--pull=false` as a flag of that name; a value that may be missing would eat the next word.
+    """
+
+    def add_argument(self, *names: str, **options: Any) -> argparse.Action:
+        action = super().add_argument(*names, **options)
+        if options.get("action") == "store_true":
+            for text in (*TRUE, *FALSE):
+                spelled = [f"{name}={text}" for name in names]
+                super().add_argument(
+                    *spelled, dest=action.dest, action="store_const", const=text in TRUE, help=argparse.SUPPRESS
+                )
+        return action
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(message, hint=f"see `{self.prog} --help`")
@@ -85,9 +105,10 @@ def add_progress(parser: argparse.ArgumentParser) -> None:
     """How progress is shown."""
     parser.add_argument(
         "--progress",
-        choices=("auto", "plain", "tty", "quiet"),
+        choices=_PROGRESS,
         default="auto",
-        help="how progress is shown on stderr (default: auto: a live display on a terminal, else lines)",
+        help="how progress is shown on stderr (default: $BUILDKIT_PROGRESS, else auto: a live display on a terminal, "
+        "else lines)",
     )
     parser.add_argument("-q", "--quiet", action="store_true", help="print the result alone")
 
@@ -164,15 +185,39 @@ def working(arguments: argparse.Namespace) -> Iterator[Options]:
 def _reporter(arguments: argparse.Namespace) -> tuple[Reporter, Close]:
     from pyoci.cli.progress import PlainReporter, QuietReporter, TerminalReporter
 
-    kind = getattr(arguments, "progress", "quiet")
-    if kind == "terminal":
-        kind = "plain" if sys.stderr.isatty() else "quiet"
-    if getattr(arguments, "quiet", False) or kind == "quiet":
+    kind = _kind_of_progress(arguments)
+    if kind == "quiet":
         return QuietReporter(sys.stderr), _nothing
-    if kind == "tty" or (kind == "auto" and sys.stderr.isatty()):
+    if kind == "none":
+        from pyoci.progress import Reporter
+
+        return Reporter(), _nothing
+    if kind == "rawjson":
+        from pyoci.cli.progress_json import RawJsonReporter
+
+        as_json = RawJsonReporter(sys.stderr)
+        return as_json, as_json.close
+    if kind == "tty":
         reporter = TerminalReporter(sys.stderr)
         return reporter, reporter.close
     return PlainReporter(sys.stderr), _nothing
+
+
+def _kind_of_progress(arguments: argparse.Namespace) -> str:
+    kind: str = getattr(arguments, "progress", "quiet")
+    if kind == "terminal":
+        kind = "plain" if sys.stderr.isatty() else "quiet"
+    if getattr(arguments, "quiet", False):
+        return "none" if kind == "none" else "quiet"
+    if kind == "auto":
+        kind = os.environ.get("BUILDKIT_PROGRESS") or "auto"
+        if kind not in _PROGRESS:
+            raise UsageError(
+                f'invalid progress mode "{kind}" in BUILDKIT_PROGRESS', hint=f"the modes are {', '.join(_PROGRESS)}"
+            )
+    if kind == "auto":
+        return "tty" if sys.stderr.isatty() else "plain"
+    return kind
 
 
 def _nothing() -> None:

@@ -10,7 +10,7 @@ import argparse
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from pyoci.cli.arguments import key_values
+from pyoci.cli.arguments import FALSE, TRUE, key_values
 from pyoci.errors import UsageError
 
 if TYPE_CHECKING:
@@ -33,8 +33,6 @@ REFUSED = {
 
 _SWITCHES = ("--debug",)
 _ATTESTED = {"provenance": "--provenance", "sbom": "--sbom"}
-_TRUE = ("1", "t", "T", "true", "TRUE", "True")
-_FALSE = ("0", "f", "F", "false", "FALSE", "False")
 
 
 def add_docker_flags(parser: argparse.ArgumentParser) -> None:
@@ -49,9 +47,9 @@ def add_docker_flags(parser: argparse.ArgumentParser) -> None:
     }.items():
         name = flag[2:].replace("-", "_")
         add(flag, action="store_true", default=None, help=summary)
-        for text in (*_TRUE, *_FALSE):
+        for text in (*TRUE, *FALSE):
             # argparse knows `--rm=false` as a flag of that name; a value that may be missing would eat the context.
-            constant = text in _TRUE
+            constant = text in TRUE
             add(f"{flag}={text}", dest=name, action="store_const", const=constant, help=argparse.SUPPRESS)
     add("--builder", default="", metavar="NAME", help="there are no builders to choose from")
     add("--provenance", default="", metavar="false", help="attestations are not made")
@@ -104,4 +102,4 @@ def _refuse_attestations(arguments: argparse.Namespace) -> None:
 
 
 def _disabled(text: str, flag: str) -> bool:
-    return text in _FALSE or key_values(text, flag).get("disabled") in _TRUE
+    return text in FALSE or key_values(text, flag).get("disabled") in TRUE

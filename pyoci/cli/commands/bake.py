@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from pyoci.cli.arguments import add_connection, add_progress, key_value, working
+from pyoci.cli.arguments import FALSE, TRUE, add_connection, add_progress, key_value, working
 from pyoci.errors import UsageError
 
 if TYPE_CHECKING:
@@ -26,8 +26,6 @@ __all__ = ["WORDS_BETWEEN_FLAGS", "add_arguments", "run"]
 
 WORDS_BETWEEN_FLAGS = True
 """`bake URL -f FILE TARGET`: what is to be built may come before flags and after them."""
-_TRUE = ("1", "t", "T", "true", "TRUE", "True")
-_FALSE = ("0", "f", "F", "false", "FALSE", "False")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -110,14 +108,8 @@ def _add_result(parser: argparse.ArgumentParser) -> None:
 
 
 def _switch(parser: argparse.ArgumentParser, flag: str, summary: str) -> None:
-    """`--flag`, and `--flag=false` as docker takes it; a value that may be missing would eat the next word."""
-    name = flag[2:].replace("-", "_")
-    parser.add_argument(flag, dest=name, action="store_true", default=None, help=summary)
-    for text in (*_TRUE, *_FALSE):
-        constant = text in _TRUE
-        parser.add_argument(
-            f"{flag}={text}", dest=name, action="store_const", const=constant, default=None, help=argparse.SUPPRESS
-        )
+    """None where it is not given: bake files may say the same."""
+    parser.add_argument(flag, action="store_true", default=None, help=summary)
 
 
 def _add_refused(parser: argparse.ArgumentParser) -> None:
@@ -255,7 +247,7 @@ def _shorthands(arguments: argparse.Namespace, call: Call) -> list[str]:
     for kind in ("sbom", "provenance"):
         text = getattr(arguments, kind)
         if text:
-            rest = f"disabled={'false' if text in _TRUE else 'true'}" if text in (*_TRUE, *_FALSE) else text
+            rest = f"disabled={'false' if text in TRUE else 'true'}" if text in (*TRUE, *FALSE) else text
             found.append(f"*.attest=type={kind},{rest}")
     for text in arguments.policy:
         if "filename" in text or "reset" in text:

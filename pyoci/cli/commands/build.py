@@ -4,14 +4,30 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from pyoci.build.request import BuildRequest, CachePlace, SecretSource, SshSource
-from pyoci.cli.arguments import add_connection, add_progress, key_value, key_values, values_or_environment, working
+from pyoci.cli.arguments import (
+    TRUE,
+    add_connection,
+    add_progress,
+    key_value,
+    key_values,
+    values_or_environment,
+    working,
+)
 from pyoci.cli.docker_flags import add_docker_flags, left_out
 from pyoci.cli.outputs import parse_caches, parse_output, pushed, write_result
 from pyoci.cli.quantities import parse_host, parse_size, parse_ulimit
 from pyoci.errors import UsageError
+
+if TYPE_CHECKING:
+    from pyoci.cli.progress_json import WarningKeeper
+    from pyoci.progress import Reporter
 
 __all__ = ["add_arguments", "run"]
 
@@ -114,16 +130,36 @@ def run(arguments: argparse.Namespace) -> int:
     if call != "build":
         return _called(call, call_format, request, arguments, omitted)
     with working(arguments) as options:
-        for line in omitted:
+        keeper = _keeper(arguments, options.reporter)
+        options = replace(options, reporter=keeper or options.reporter)
+        for line in (*omitted, *_without_provenance(arguments)):
             options.reporter.warning(line)
         result = build(request, options=options)
     if arguments.iidfile:
         write_result(arguments.iidfile, str(result.image_id))
     if arguments.metadata_file:
-        write_result(arguments.metadata_file, json.dumps(result.metadata(), indent=2) + "\n")
+        metadata = result.metadata()
+        if keeper is not None and keeper.warnings:
+            metadata["buildx.build.warnings"] = keeper.warnings
+        write_result(arguments.metadata_file, json.dumps(metadata, indent=2) + "\n")
     if not any(output.destination == "-" for output in request.outputs):
         sys.stdout.write(f"{result.image_id}\n")
     return 0
+
+
+def _keeper(arguments: argparse.Namespace, reporter: Reporter) -> WarningKeeper | None:
+    """Who keeps warnings for the metadata, where buildx's variable asks for them."""
+    if not arguments.metadata_file or os.environ.get("BUILDX_METADATA_WARNINGS", "") not in TRUE:
+        return None
+    from pyoci.cli.progress_json import WarningKeeper
+
+    return WarningKeeper(reporter)
+
+
+def _without_provenance(arguments: argparse.Namespace) -> Iterator[str]:
+    asked = os.environ.get("BUILDX_METADATA_PROVENANCE", "")
+    if arguments.metadata_file and asked in ("min", "max"):
+        yield f"BUILDX_METADATA_PROVENANCE={asked} is left out: no provenance is made"
 
 
 def _called(
