@@ -153,6 +153,7 @@ class Services:
             write_layer=lambda changes, opener: write_changes(changes, opener, self.store, epoch=epoch),
             as_layer=lambda snapshot: layer_of_snapshot(snapshot, self.store, self.snapshotter, epoch=epoch),
             warn=self.reporter.warning,
+            limits=lambda: self.hosts.limits,
         )
 
     @_once
@@ -160,7 +161,7 @@ class Services:
         """Merged metadata of file systems."""
         from pyoci.build.trees import Trees
 
-        return Trees(self.store, self.resolver.content, self.snapshotter)
+        return Trees(self.store, self.resolver.content, self.snapshotter, lambda: self.hosts.limits)
 
     def close(self) -> None:
         """Ends the worker, closes connections, gives the store up."""

@@ -6,7 +6,7 @@ A layer's index is made once per store, when the layer's tree is first needed; o
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import BinaryIO
 
@@ -19,6 +19,7 @@ from pyoci.image.image import Layer
 from pyoci.layer.entry import Change, Entry, LayerPath
 from pyoci.layer.index import LayerIndex, dump_index, index_layer, load_index
 from pyoci.layer.indexed import IndexedLayer
+from pyoci.layer.limits import DEFAULT_LIMITS, Limits
 from pyoci.layer.protocols import ChangeSet
 from pyoci.layer.tree import Tree
 from pyoci.snapshot.protocols import SnapshotID, Snapshotter, Stacked
@@ -46,7 +47,15 @@ class SnapshotChanges:
 class Trees:
     """Makes and remembers trees for one process. May be used from several threads at once."""
 
-    def __init__(self, store: Store, content: ContentSource, snapshotter: Snapshotter) -> None:
+    def __init__(
+        self,
+        store: Store,
+        content: ContentSource,
+        snapshotter: Snapshotter,
+        limits: Callable[[], Limits] = lambda: DEFAULT_LIMITS,
+    ) -> None:
+        """`limits` is asked when a layer is read, for what it may unpack to."""
+        self._limits = limits
         self._store = store
         self._content = content
         self._snapshotter = snapshotter
@@ -74,7 +83,7 @@ class Trees:
     def changes(self, element: Stacked) -> ChangeSet:
         """What one element of a stack adds."""
         if isinstance(element, Layer):
-            return IndexedLayer(self._index(element), element, self._content.open)
+            return IndexedLayer(self._index(element), element, self._content.open, limits=self._limits)
         return SnapshotChanges(self._snapshotter, element)
 
     def implied(self, stack: Sequence[Stacked]) -> Mapping[LayerPath, Entry]:
@@ -112,7 +121,7 @@ class Trees:
                 return load_index(raw)
         compression = media_types.layer_compression(layer.descriptor.media_type)
         with self._content.open(layer.descriptor) as stream:
-            index = index_layer(stream, compression, diff_id=layer.diff_id)
+            index = index_layer(stream, compression, diff_id=layer.diff_id, limits=self._limits())
         self._store.write_file("indexes", name, dump_index(index))
         return index
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO, Literal, Protocol, TypeAlias, cast
 
 from pyoci.errors import LayerError
 from pyoci.image.media_types import Compression
-from pyoci.layer.limits import DEFAULT_LIMITS, Limits
+from pyoci.layer.limits import DEFAULT_LIMITS, Limits, how_to_raise
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -190,13 +190,14 @@ class _Decompressed(io.RawIOBase):
         limits = self._limits
         if self._made_bytes > limits.uncompressed_bytes:
             raise LayerError(
-                f"more than {limits.uncompressed_bytes} bytes come out of the {self._name} data", hint="raise the limit"
+                f"more than {limits.uncompressed_bytes} bytes come out of the {self._name} data",
+                hint=how_to_raise("unpacked-size"),
             )
         if self._made_bytes > max(limits.always_allowed_bytes, limits.ratio * self._read_bytes):
             raise LayerError(
                 f"{self._name} data expands to more than {limits.ratio} times its size "
                 f"(beyond {limits.always_allowed_bytes} bytes)",
-                hint="this looks like a decompression bomb",
+                hint=f"this looks like a decompression bomb; {how_to_raise('unpacked-ratio')}",
             )
 
     def _skip_gzip_header(self) -> None:

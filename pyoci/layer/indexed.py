@@ -37,7 +37,12 @@ class IndexedLayer:
     """
 
     def __init__(
-        self, index: LayerIndex, layer: Layer, open_blob: OpenBlob, *, limits: Limits = DEFAULT_LIMITS
+        self,
+        index: LayerIndex,
+        layer: Layer,
+        open_blob: OpenBlob,
+        *,
+        limits: Callable[[], Limits] = lambda: DEFAULT_LIMITS,
     ) -> None:
         if index.diff_id != layer.diff_id:
             raise ValueError(f"the index is of {index.diff_id}, the layer is {layer.diff_id}")
@@ -88,7 +93,7 @@ class IndexedLayer:
         """A new reading of the blob from its beginning."""
         stream = self._open_blob(self.layer.descriptor)
         return Cursor(
-            open_decompressed(stream, layer_compression(self.layer.descriptor.media_type), limits=self._limits)
+            open_decompressed(stream, layer_compression(self.layer.descriptor.media_type), limits=self._limits())
         )
 
     def place(self, entry: Entry) -> Place:

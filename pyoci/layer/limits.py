@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["DEFAULT_LIMITS", "Limits"]
+__all__ = ["DEFAULT_LIMITS", "Limits", "how_to_raise"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,3 +25,8 @@ class Limits:
 
 
 DEFAULT_LIMITS = Limits()
+
+
+def how_to_raise(setting: str) -> str:
+    """The hint of an error about a limit that users can set."""
+    return f"if a layer may be so, raise {setting} in the table [limits] of config.toml"

@@ -23,7 +23,7 @@ from pyoci.layer.header import (
     parse_time,
     text,
 )
-from pyoci.layer.limits import DEFAULT_LIMITS, Limits
+from pyoci.layer.limits import DEFAULT_LIMITS, Limits, how_to_raise
 from pyoci.layer.paths import layer_path
 
 __all__ = ["TarReader"]
@@ -240,7 +240,7 @@ class TarReader:
         name, mode, uid_field, gid_field, size_field, mtime_field, _, flag, link, magic = fields[:10]
         self._count += 1
         if self._count > self._limits.entries:
-            raise LayerError(f"more than {self._limits.entries} entries", hint="raise the limit")
+            raise LayerError(f"more than {self._limits.entries} entries", hint=how_to_raise("layer-entries"))
         name = long_name or (_joined(name, block, magic) if fields[14][0] else name.partition(b"\0")[0])
         link = long_link or link.partition(b"\0")[0]
         self._name = text(name)
@@ -293,7 +293,7 @@ class TarReader:
         if self._metadata_bytes > self._limits.metadata_bytes:
             limit = self._limits.metadata_bytes
             raise LayerError(
-                f"names, attributes and maps of files have more than {limit} bytes", hint="raise the limit"
+                f"names, attributes and maps of files have more than {limit} bytes", hint=how_to_raise("layer-metadata")
             )
 
     def _enter_body(
@@ -325,7 +325,7 @@ class TarReader:
         self._content_bytes += size
         if self._content_bytes > self._limits.uncompressed_bytes:
             raise LayerError(
-                f"the files have more than {self._limits.uncompressed_bytes} bytes", hint="raise the limit"
+                f"the files have more than {self._limits.uncompressed_bytes} bytes", hint=how_to_raise("unpacked-size")
             )
         return size
 

@@ -15,7 +15,9 @@ __all__ = ["ConfigTable", "read_toml"]
 T = TypeVar("T")
 
 _LIMIT = 4 * 1024 * 1024
-_UNITS = {"": 1, "B": 1, "KIB": 1 << 10, "K": 1 << 10, "MIB": 1 << 20, "M": 1 << 20, "GIB": 1 << 30, "G": 1 << 30}
+_UNITS = {"": 1, "B": 1} | {
+    spelling: 1 << 10 * power for power, unit in enumerate("KMGT", start=1) for spelling in (unit, f"{unit}IB")
+}
 _SIZE = re.compile(r"(\d{1,12})\s*([A-Za-z]*)")
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from pyoci.errors import UsageError
+from pyoci.layer.limits import DEFAULT_LIMITS, Limits
 from pyoci.reference import DEFAULT_REGISTRY, Reference
 from pyoci.registry.proxies import Proxies, is_loopback
 
@@ -142,6 +143,8 @@ class HostsConfig:
     """Trusted for every host."""
     proxies: Proxies = field(default_factory=Proxies)
     network: Network = field(default_factory=Network)
+    limits: Limits = DEFAULT_LIMITS
+    """How much a layer that came from anywhere may unpack to."""
 
     def with_insecure(self, hosts: Iterable[str]) -> HostsConfig:
         """The same with `--insecure-registry` given for some hosts."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pyoci.errors import UsageError
+from pyoci.layer.limits import DEFAULT_LIMITS, Limits
 from pyoci.registry.config_table import ConfigTable, read_toml
 from pyoci.registry.hosts import HostsConfig, HostSettings, Mirror, MirrorUse, Network, Rule, repository_of
 from pyoci.registry.proxies import proxies_from_environment
@@ -74,6 +75,7 @@ def load_hosts(files: HostFiles, environment: Mapping[str, str], home: Path) -> 
             certs_dirs=(*merged.certs_dirs, *found.certs_dirs),
             ca_files=(*merged.ca_files, *found.ca_files),
             network=merged.network if merged.network != Network() else found.network,
+            limits=merged.limits if merged.limits != DEFAULT_LIMITS else found.limits,
         )
     rules = list(merged.rules)
     for path in files.registries_confs:
@@ -112,8 +114,11 @@ def read_config(path: Path, *, home: Path) -> HostsConfig | None:
     network = _network(general)
     ca_files, certs_dirs = general.paths("ca-files"), general.paths("certs-dirs")
     general.finish()
+    bounds = top.table("limits")
+    limits = _limits(bounds)
+    bounds.finish()
     top.finish()
-    return HostsConfig(hosts, tuple(rules), certs_dirs, ca_files, network=network)
+    return HostsConfig(hosts, tuple(rules), certs_dirs, ca_files, network=network, limits=limits)
 
 
 def read_registries_conf(path: Path, *, home: Path) -> tuple[Rule, ...]:
@@ -211,6 +216,17 @@ def _network(table: ConfigTable) -> Network:
         longest_wait_seconds=table.seconds("longest-wait", default.longest_wait_seconds),
         low_speed_bytes=table.size("low-speed-limit", default.low_speed_bytes),
         low_speed_seconds=table.seconds("low-speed-time", default.low_speed_seconds),
+    )
+
+
+def _limits(table: ConfigTable) -> Limits:
+    default = DEFAULT_LIMITS
+    return replace(
+        default,
+        uncompressed_bytes=table.size("unpacked-size", default.uncompressed_bytes),
+        ratio=table.whole("unpacked-ratio", default.ratio, minimum=1),
+        entries=table.whole("layer-entries", default.entries, minimum=1),
+        metadata_bytes=table.size("layer-metadata", default.metadata_bytes),
     )
 
 

@@ -18,6 +18,7 @@ from pyoci.errors import ContentError, LayerError, PyociError
 from pyoci.layer.apply import ApplyPolicy
 from pyoci.layer.directories import remove_tree
 from pyoci.layer.entry import Entry, LayerPath
+from pyoci.layer.limits import Limits
 from pyoci.sandbox.failure import Failure
 from pyoci.snapshot.changes import plain_changes
 from pyoci.snapshot.compare import Listed, compare_directories, list_tree
@@ -77,7 +78,7 @@ def unpack(request: Request, descriptors: list[int]) -> Reply:
     }
     policy = ApplyPolicy(request["whiteouts"], request["ownership"], request["devices"], implied)
     with _told():
-        unpacked = unpack_layers(blobs, _path(request["target"]), policy)
+        unpacked = unpack_layers(blobs, _path(request["target"]), policy, limits=Limits(**request["limits"]))
     skipped = [
         f"{item.what} of {item.path} (and {item.count - 1} more) is not on the disk: {item.reason}"
         for item in unpacked.applied.skipped

@@ -21,6 +21,7 @@ from pyoci.content import ContentSource
 from pyoci.errors import ContentNotFound
 from pyoci.image.image import Layer
 from pyoci.layer.entry import Change, Entry
+from pyoci.layer.limits import DEFAULT_LIMITS, Limits
 from pyoci.layer.protocols import OpenContent
 from pyoci.sandbox.protocols import DirectoryRoot, Mode, OverlayRoot, Root
 from pyoci.snapshot.changes import changes_of, dump_changes, load_changes
@@ -104,10 +105,12 @@ class StoreSnapshotter:
         write_layer: WriteLayer,
         as_layer: Callable[[SnapshotID], Layer],
         warn: Callable[[str], None] = lambda text: None,
+        limits: Callable[[], Limits] = lambda: DEFAULT_LIMITS,
     ) -> None:
         """Works below `root`, in `snapshots` and `unpacked`.
 
-        `write_layer` puts changes into the store; `as_layer` is what it makes of a kept snapshot.
+        `write_layer` puts changes into the store; `as_layer` is what it makes of a kept snapshot. `limits` is asked
+        when a layer is unpacked.
         """
         self._root_directory = root
         self._worker = worker
@@ -116,7 +119,7 @@ class StoreSnapshotter:
         self._write_layer = write_layer
         self._as_layer = as_layer
         self._numbers = itertools.count()
-        self._layers = UnpackedLayers(root, content, self._call, lambda: machine().mode, stacks, warn)
+        self._layers = UnpackedLayers(root, content, self._call, lambda: machine().mode, stacks, warn, limits)
 
     @contextmanager
     def checkout(self, stack: Sequence[Stacked]) -> Iterator[_OverlayRootfs | _MemoryRootfs | _CopiedRootfs]:

@@ -11,7 +11,7 @@ import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -21,6 +21,7 @@ from pyoci.errors import ContentError
 from pyoci.image.image import Layer
 from pyoci.image.media_types import layer_compression
 from pyoci.layer.entry import LayerPath
+from pyoci.layer.limits import DEFAULT_LIMITS, Limits
 from pyoci.sandbox.protocols import Mode
 from pyoci.snapshot.protocols import Stacked, StackReader
 
@@ -56,7 +57,9 @@ class UnpackedLayers:
         mode: Callable[[], Mode],
         stacks: Callable[[], StackReader],
         warn: Callable[[str], None],
+        limits: Callable[[], Limits] = lambda: DEFAULT_LIMITS,
     ) -> None:
+        self._limits = limits
         self._root_directory = root
         self._content = content
         self._call = call
@@ -145,6 +148,7 @@ class UnpackedLayers:
                 "ownership": "record" if mode == "single" else "chown",
                 "devices": "make" if mode in ("root", "chroot") else "record",
                 "implied": [(path, *values) for path, values in implied.items()],
+                "limits": asdict(self._limits()),
             }
             reply = self._call("unpack", request, [blob.fileno() for blob in blobs])
         for text in reply.values["skipped"]:

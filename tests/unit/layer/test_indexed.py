@@ -127,7 +127,8 @@ def test_the_index_must_be_of_the_layer() -> None:
 def test_limits_hold_when_files_are_read() -> None:
     built = make_layer({"a": b"1" * 100_000, "b": b"2"})
     index = index_layer(io.BytesIO(built.blob), "gzip", diff_id=built.diff_id)
-    layer = IndexedLayer(index, built.layer, lambda _: io.BytesIO(built.blob), limits=Limits(uncompressed_bytes=10_000))
+    limits = Limits(uncompressed_bytes=10_000)
+    layer = IndexedLayer(index, built.layer, lambda _: io.BytesIO(built.blob), limits=lambda: limits)
     with pytest.raises(LayerError, match="more than 10000 bytes"):
         layer.open(entry_at("b"))
 

@@ -269,7 +269,7 @@ def test_limits_are_named() -> None:
     many = b"".join(block(b"%d" % number) for number in range(11)) + END
     with pytest.raises(LayerError, match=r"more than 10 entries \(tar header at byte 5120\)") as caught:
         entries_of(many, Limits(entries=10))
-    assert caught.value.hint == "raise the limit"
+    assert caught.value.hint == "if a layer may be so, raise layer-entries in the table [limits] of config.toml"
     with pytest.raises(LayerError, match="the files have more than 1000 bytes"):
         entries_of(tar_of((member("f"), bytes(1001))), Limits(uncompressed_bytes=1000))
 

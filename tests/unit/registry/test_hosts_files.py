@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from pyoci.errors import UsageError
+from pyoci.layer.limits import Limits
 from pyoci.registry.hosts import HostsConfig, HostSettings, Mirror, Network, Rule
 from pyoci.registry.hosts_files import HostFiles, host_files, load_hosts, read_config, read_registries_conf
 from pyoci.registry.proxies import Proxies
@@ -37,6 +38,12 @@ def test_everything_that_can_be_set(tmp_path: Path) -> None:
         longest-wait = 5
         low-speed-limit = "2KiB"
         low-speed-time = 30
+
+        [limits]
+        unpacked-size = "1TiB"
+        unpacked-ratio = 2000
+        layer-entries = 5_000_000
+        layer-metadata = "2GiB"
 
         [registry."docker.io"]
         mirrors = ["mirror.example:5000/hub", { location = "m2.example", insecure = true, use = "digest-only" }]
@@ -88,6 +95,7 @@ def test_everything_that_can_be_set(tmp_path: Path) -> None:
         certs_dirs=(Path("/srv/certs.d"),),
         ca_files=(Path("/etc/corp.pem"), tmp_path / "beside.pem", HOME / "own.pem"),
         network=Network(3, 20.5, 600, 2, 0.1, 5, 2048, 30),
+        limits=Limits(uncompressed_bytes=1 << 40, ratio=2000, entries=5_000_000, metadata_bytes=2 << 30),
     )
 
 
@@ -99,7 +107,7 @@ def test_an_empty_file_says_nothing_and_no_file_is_none(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message", "hint"),
     [
-        ("[regsitry]", '"regsitry" is not a setting', "there are: host, network, registry"),
+        ("[regsitry]", '"regsitry" is not a setting', "there are: host, limits, network, registry"),
         ('[host."a"]\ninsecur = true', 'host."a"."insecur" is not a setting', "insecure"),
         ('[host."a"]\ninsecure = "yes"', 'host."a".insecure must be true or false', ""),
         ('[host."a"]\nchunk-size = "64 furlongs"', 'host."a".chunk-size must be a number of bytes', ""),
