@@ -94,6 +94,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "git": _programs("git"),
     "apt": _apt,
     "binfmt": _binfmt,
+    "qemu": _programs("qemu-x86_64-static", "qemu-arm-static"),
     "rpm": _programs("rpm", "rpmbuild"),
     "browser": _programs("firefox-esr"),
 }
