@@ -48,7 +48,6 @@ def _parseint(text: Value, base: Value) -> Value:
 
 
 NUMBERS: Mapping[str, _Entry] = {
-    "abs": (lambda n: abs(as_number(n)), 1, 1),
     "absolute": (lambda n: abs(as_number(n)), 1, 1),
     "add": _operator("+"),
     "and": (lambda a, b: as_bool(a) and as_bool(b), 2, 2),

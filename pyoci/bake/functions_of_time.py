@@ -150,7 +150,6 @@ def time_functions(now: int) -> Mapping[str, _Entry]:
     return {
         "formatdate": (_formatdate, 2, 2),
         "formattimestamp": (_formattimestamp, 2, 2),
-        "rfc3339parse": (lambda text: _as_object(_parsed(text)), 1, 1),
         "timeadd": (_timeadd, 2, 2),
         "timestamp": (lambda: _shown(datetime.fromtimestamp(now, UTC)), 0, 0),
         "unixtimestampparse": (lambda seconds: _as_object(_from_unix(seconds)), 1, 1),

@@ -12,7 +12,7 @@ from pyoci.bake.target import Entry, Target
 from pyoci.bake.values import ValueProblem
 from pyoci.errors import BakeError, UsageError
 
-__all__ = ["Change", "Overrides", "overridden", "read_overrides"]
+__all__ = ["KEYS", "Change", "Overrides", "overridden", "read_overrides"]
 
 _TEXTS = {
     "context": "context",
@@ -37,7 +37,8 @@ _MAPPINGS = {"args": "args", "contexts": "contexts", "labels": "labels", "extra-
 _OUTPUTS = ("push", "load")
 _NAMED = (*_MAPPINGS, "resources", "secret")
 """Keys of whose elements one is set, by its name."""
-_KEYS = (*_TEXTS, *_BOOLS, *_LISTS, *_ADDED, *_ENTRIES, *_NAMED, *_OUTPUTS, "policy")
+KEYS = (*_TEXTS, *_BOOLS, *_LISTS, *_ADDED, *_ENTRIES, *_NAMED, *_OUTPUTS, "policy")
+"""What `--set` sets."""
 _TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
 _FALSE = frozenset({"0", "f", "F", "FALSE", "false", "False"})
 
@@ -74,8 +75,8 @@ def read_overrides(texts: Sequence[str], targets: Mapping[str, Target], variable
         key, _, name = rest.partition(".")
         if not pattern or not key:
             raise UsageError(f'invalid value "{text}" for --set', hint="write --set TARGET.KEY=VALUE")
-        if key not in _KEYS:
-            problem = unknown("unknown key", key, _KEYS, None, otherwise=f"the keys are {', '.join(sorted(_KEYS))}")
+        if key not in KEYS:
+            problem = unknown("unknown key", key, KEYS, None, otherwise=f"the keys are {', '.join(sorted(KEYS))}")
             raise UsageError(f'{problem.message} in --set "{text}"', hint=problem.hint)
         if key in _NAMED and not name:
             raise UsageError(f'invalid value "{text}" for --set', hint=f"write --set {pattern}.{key}.NAME=VALUE")
