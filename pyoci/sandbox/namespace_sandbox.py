@@ -47,6 +47,7 @@ _LOST_SECONDS = 3.0
 """After a cancellation: when the monitor that should have answered is killed itself."""
 _POLL_MILLISECONDS = 50
 _CHUNK = 1 << 16
+_NOT_ISOLATED = "steps are not isolated here: only chroot(2) is possible; `pyoci doctor` says why and what to change"
 _APT_CONFIGURATION = "/dev/pyoci-apt.conf"
 
 
@@ -87,6 +88,8 @@ class NamespaceSandbox:
     ) -> int:
         if cancelled.is_set():
             raise Cancelled
+        if self.mode == "chroot":
+            self._warn_once(_NOT_ISOLATED)
         request = self._request(process, root, mounts, network, limits, timeout_seconds)
         kind, descriptors = _stdio(stdio)
         request["stdio"] = kind
