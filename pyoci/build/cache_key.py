@@ -15,7 +15,7 @@ from pyoci.digest import Digest, sha256_digest
 
 __all__ = ["content_key", "identity_key", "structural_digest"]
 
-_VERSION = 1
+_VERSION = 2
 """Raised whenever an operation gives another result for the same step."""
 
 

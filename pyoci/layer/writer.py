@@ -55,9 +55,9 @@ def write_layer(
 ) -> WrittenLayer:
     """Writes the layer of `changes`, in whatever order they come, to `out`.
 
-    Equal changes and contents give equal bytes on every machine (but see `_Gzip` for explicit levels). No mtime is
-    later than `mtime_limit` (epoch seconds); whiteouts have 0. Every file is opened once (by an entry as it was
-    given), in the order of the layer, and closed. `indexed` makes the index on the way, for one more hash of the files.
+    Equal changes and contents give equal bytes on every machine. No mtime is later than `mtime_limit` (epoch seconds);
+    whiteouts have 0. Every file is opened once (by an entry as it was given), in the order of the layer, and closed.
+    `indexed` makes the index on the way, for one more hash of the files.
 
     Raises:
         LayerError: a name or attribute cannot be stored, or a file has not the size of its entry (any more).

@@ -7,7 +7,10 @@ import sys
 
 import pytest
 
-HEAVY = ("requests", "jsonschema", "referencing", "rich", "isal", "backports.zstd", "concurrent.futures", "tarfile")
+HEAVY = (
+    *("requests", "jsonschema", "referencing", "rich", "deflate", "isal", "backports.zstd"),
+    *("concurrent.futures", "tarfile"),
+)
 
 LIGHT = ("pyoci.image.schema", "pyoci.content", "pyoci.reference", "pyoci.platforms")
 

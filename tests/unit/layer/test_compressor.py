@@ -69,18 +69,30 @@ def test_bytes_that_are_fixed_for_good() -> None:
     digests = {compression: write(text, compression)[1].digest for compression in ("none", "gzip")}
     assert digests == {
         "none": "sha256:" + hashlib.sha256(text).hexdigest(),
-        "gzip": "sha256:1943ab6a2fc3796e23c200f9b798a465437826dee7e4aecb674da0d25d960a5a",
+        "gzip": "sha256:f27ad0a2a8b44f7174c142d62c1eb6aa257fabebb47b929224cd5a20728d5669",
     }
 
 
 def test_the_gzip_header_tells_neither_name_nor_time_nor_system() -> None:
-    """RFC 1952, 2.3: flags 0, mtime 0, operating system 255."""
+    """RFC 1952, 2.3: flags 0, mtime 0, compressed fast (4), operating system 255."""
     stored, _ = write(b"x", "gzip")
-    assert stored[:10] == b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
+    assert stored[:10] == b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x04\xff"
     decoder = zlib.decompressobj(31)
     assert decoder.decompress(stored) == b"x"
     assert decoder.eof
     assert decoder.unused_data == b""
+
+
+def test_what_is_compressed_already_is_stored() -> None:
+    """RFC 1951, 3.2.4: a stored block costs five bytes, and its bytes are there as they were."""
+    noise = random.Random(1).randbytes(2 * BLOCK_BYTES)
+    stored, _ = write(noise, "gzip")
+    assert noise[:65_000] in stored
+    assert len(stored) - len(noise) <= 2 * (18 + 5 * (BLOCK_BYTES // 65_535 + 1))
+    mixed = bytearray(noise)
+    for start in range(0, len(mixed), 4096):
+        mixed[start : start + 2048] = bytes(2048)
+    assert len(write(bytes(mixed), "gzip")[0]) < 0.55 * len(mixed)
 
 
 @pytest.mark.parametrize(("compression", "levels"), [("gzip", (0, 1, 9)), ("zstd", (1, 19))])
