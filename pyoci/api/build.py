@@ -54,7 +54,8 @@ class BuildResult:
             "digest": self.descriptor.digest,
             "size": self.descriptor.size,
         }
-        if len(self.manifests) == 1 and self.manifests[0].platform is not None:
+        is_single = self.manifests[0].digest == self.descriptor.digest
+        if is_single and self.manifests[0].platform is not None:
             platform = self.manifests[0].platform
             descriptor["platform"] = {"architecture": platform.architecture, "os": platform.os}
             if platform.variant:
@@ -65,7 +66,7 @@ class BuildResult:
             "containerimage.descriptor": descriptor,
             "containerimage.digest": self.descriptor.digest,
         }
-        if len(self.manifests) == 1:
+        if is_single:
             result["containerimage.config.digest"] = self.image_id
         if self.tags:
             result["image.name"] = ",".join(str(tag) for tag in self.tags)

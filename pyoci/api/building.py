@@ -109,7 +109,7 @@ def finish(parts: Prepared, built: tuple[Built, ...], services: Services, watch:
 def _result(built: tuple[Built, ...], parts: Prepared, services: Services) -> BuildResult:
     made = in_form(built, main_form(parts.request), services.store, services.resolver.content)
     manifests = tuple(image.manifest.descriptor(platform=image.platform) for image in made.images)
-    image_id = made.images[0].image_id if len(made.images) == 1 else made.root.digest
+    image_id = made.images[0].image_id if made.root.digest == made.images[0].digest else made.root.digest
     return BuildResult(made.root, image_id, manifests, parts.tags, lambda: made.images)
 
 

@@ -36,7 +36,7 @@ def deliver(request: BuildRequest, result: BuildResult, built: tuple[Built, ...]
     roots = {main_form(request): result.descriptor}
     for output in request.outputs:
         if output.type in ("local", "tar"):
-            _files(output, files_output(output, platforms=len(built)), built, services)
+            _files(output, files_output(output, request, platforms=len(built)), built, services)
             continue
         wanted = image_output(output, request)
         if wanted.form not in roots:

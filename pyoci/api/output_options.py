@@ -27,6 +27,7 @@ __all__ = [
 ]
 
 _COMPRESSIONS: Mapping[str, Compression] = {"gzip": "gzip", "zstd": "zstd", "uncompressed": "none"}
+_MULTI_PLATFORM = "BUILDKIT_MULTI_PLATFORM"
 _IMAGES = ("image", "registry", "oci", "docker")
 _PUSHED = {"push", "push-by-digest", "registry.insecure", "name-canonical", "unpack", "store"}
 _OF_IMAGES = {
@@ -77,7 +78,7 @@ def check_attributes(output: Output) -> None:
         _refuse_unknown(output, others)
         _form(output, others)
     else:
-        files_output(output, platforms=1)
+        files_output(output, BuildRequest(), platforms=1)
 
 
 def check_outputs(request: BuildRequest, platforms: Sequence[Platform]) -> None:
@@ -88,13 +89,13 @@ def check_outputs(request: BuildRequest, platforms: Sequence[Platform]) -> None:
     """
     common = parse_annotations(request.annotations)
     if not any(output.type in _IMAGES for output in request.outputs):
-        check_annotations(common, platforms, docker_types=False)
+        check_annotations(common, platforms, docker_types=False, indexed=_is_indexed(request))
     for output in request.outputs:
         if output.type not in _IMAGES:
-            files_output(output, platforms=len(platforms))
+            files_output(output, request, platforms=len(platforms))
             continue
         form = image_output(output, request).form
-        check_annotations(form.annotations, platforms, docker_types=form.docker_types)
+        check_annotations(form.annotations, platforms, docker_types=form.docker_types, indexed=form.indexed)
 
 
 def main_form(request: BuildRequest) -> Form:
@@ -102,7 +103,16 @@ def main_form(request: BuildRequest) -> Form:
     for output in request.outputs:
         if output.type in _IMAGES:
             return image_output(output, request).form
-    return Form(annotations=parse_annotations(request.annotations))
+    return Form(annotations=parse_annotations(request.annotations), indexed=_is_indexed(request))
+
+
+def _is_indexed(request: BuildRequest) -> bool:
+    """Whether a single platform is treated as several are."""
+    text = request.build_args.get(_MULTI_PLATFORM, "false")
+    try:
+        return not text or parse_boolean(text)
+    except ValueError:
+        raise UsageError(f'{_MULTI_PLATFORM}={text}: "{text}" is neither true nor false') from None
 
 
 def image_output(output: Output, request: BuildRequest) -> ImageOutput:
@@ -126,7 +136,7 @@ def image_output(output: Output, request: BuildRequest) -> ImageOutput:
     if output.type == "docker" and not as_tar:
         raise UsageError("tar=false of a docker output: it is an archive", hint="type=oci,tar=false writes a layout")
     return ImageOutput(
-        replace(form, annotations=annotations),
+        replace(form, annotations=annotations, indexed=_is_indexed(request)),
         names,
         push,
         _truth(output, others, "registry.insecure"),
@@ -211,7 +221,7 @@ def _names(text: str, tags: Iterable[str], *, by_digest: bool) -> tuple[Referenc
     return found
 
 
-def files_output(output: Output, *, platforms: int) -> FilesOutput:
+def files_output(output: Output, request: BuildRequest, *, platforms: int) -> FilesOutput:
     """What an output of files is to be.
 
     Raises:
@@ -222,7 +232,7 @@ def files_output(output: Output, *, platforms: int) -> FilesOutput:
     mode = attributes.get("mode", "").strip().lower() or "copy"
     if mode not in ("copy", "delete"):
         raise UsageError(f'invalid local exporter mode "{mode}"', hint="the modes are copy and delete")
-    split = _truth(output, attributes, "platform-split", default=platforms > 1)
+    split = _truth(output, attributes, "platform-split", default=platforms > 1 or _is_indexed(request))
     if output.type == "tar" and platforms > 1 and not split:
         raise UsageError(
             "platform-split=false of output type tar: files of several platforms would have the same names",

@@ -23,14 +23,15 @@ from pyoci.build.builder import BuildServices
 from pyoci.build.operations.certificates import marked_bundle
 from pyoci.build.plan import PlanOptions
 from pyoci.build.request import BuildRequest, SshSource
-from pyoci.build.scopes import platform_arguments
+from pyoci.build.scopes import BuildArguments, global_arguments, platform_arguments
 from pyoci.build.secrets import Secrets
 from pyoci.dockerfile.checks import CheckOptions, parse_check_options
 from pyoci.dockerfile.findings import BaseImage, CheckInputs, Finding
 from pyoci.dockerfile.instructions import Dockerfile, Stage
+from pyoci.dockerfile.lines import NO_OTHER_FRONTEND, is_known_frontend
 from pyoci.dockerfile.lint import check_dockerfile
 from pyoci.dockerfile.parser import parse_dockerfile
-from pyoci.environment import epoch_seconds
+from pyoci.environment import Environment, epoch_seconds
 from pyoci.errors import DockerfileError, PyociError, UsageError, raise_collected
 from pyoci.platforms import Platform, parse_platform
 from pyoci.reference import Reference
@@ -222,6 +223,24 @@ def _ssh_sources(request: BuildRequest) -> tuple[SshSource, ...]:
     return (SshSource("default"),) if git is not None and git.is_ssh else request.ssh
 
 
+def _check_frontend(request: BuildRequest) -> None:
+    name = request.build_args.get("BUILDKIT_SYNTAX", "")
+    if name and not is_known_frontend(name):
+        raise UsageError(f'the frontend "{name}" of BUILDKIT_SYNTAX is not available', hint=NO_OTHER_FRONTEND)
+
+
+def _epoch(request: BuildRequest, dockerfile: Dockerfile, environment: Environment) -> int:
+    """The time of everything new: the build argument's, else the environment's, else that of a global ARG."""
+    given = request.build_args.get("SOURCE_DATE_EPOCH")
+    if given is not None:
+        return epoch_seconds(given)
+    if environment.variables.get("SOURCE_DATE_EPOCH"):
+        return environment.source_date_epoch
+    here = environment.platform
+    scope = global_arguments(dockerfile, platform_arguments(here, here, ""), BuildArguments(request.build_args))
+    return epoch_seconds(scope.get("SOURCE_DATE_EPOCH", ""))
+
+
 @contextmanager
 def prepared(request: BuildRequest, services: Services) -> Iterator[Prepared]:
     """The parts of a build, as long as the block runs.
@@ -240,8 +259,8 @@ def prepared(request: BuildRequest, services: Services) -> Iterator[Prepared]:
     try:
         inputs = read_inputs(request, services, opener, fetching)
         dockerfile = parse_dockerfile(inputs.dockerfile)
-        given = request.build_args.get("SOURCE_DATE_EPOCH")
-        epoch = environment.source_date_epoch if given is None else epoch_seconds(given)
+        _check_frontend(request)
+        epoch = _epoch(request, dockerfile, environment)
         bases = NamedBases(services, request.build_contexts)
         yield Prepared(request, services, dockerfile, inputs, opener, fetching, bases, secrets, agents, tags, epoch)
     finally:

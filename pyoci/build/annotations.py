@@ -87,7 +87,9 @@ def _annotation(target: str, platform: str | None, key: str, value: str) -> Anno
     return Annotation(cast("AnnotationTarget", target), parse_platform(platform) if platform else None, key, value)
 
 
-def check_annotations(annotations: Iterable[Annotation], platforms: Iterable[Platform], *, docker_types: bool) -> None:
+def check_annotations(
+    annotations: Iterable[Annotation], platforms: Iterable[Platform], *, docker_types: bool, indexed: bool
+) -> None:
     """Refuses what an image for these platforms has no place for, as BuildKit does.
 
     Raises:
@@ -105,7 +107,7 @@ def check_annotations(annotations: Iterable[Annotation], platforms: Iterable[Pla
                 f'annotation "{one.key}" of the {one.target}: docker\'s media types have no place for it',
                 hint="leave out oci-mediatypes=false",
             )
-        if one.target.startswith("index") and len(built) == 1:
+        if one.target.startswith("index") and len(built) == 1 and not indexed:
             raise UsageError(
                 f'annotation "{one.key}" of the {one.target}: an image for a single platform has no index',
                 hint="write manifest: or manifest-descriptor:, or build for several platforms",

@@ -20,6 +20,8 @@ class Form:
     force: bool = False
     """Layers of the base are compressed so too."""
     docker_types: bool = False
+    indexed: bool = False
+    """A single image gets an index too (BUILDKIT_MULTI_PLATFORM)."""
     annotations: tuple[Annotation, ...] = ()
 
 

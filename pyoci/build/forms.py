@@ -51,7 +51,7 @@ def in_form(built: Sequence[Built], form: Form, store: Store, content: ContentSo
         )
         for image in images
     ]
-    if len(entries) == 1:
+    if len(entries) == 1 and not form.indexed:
         return Formed(entries[0], images)
     index = Index(
         tuple(entries),

@@ -14,7 +14,7 @@ from pyoci.dockerfile.checks import NO_CHECK_OPTIONS, CheckOptions, parse_check_
 from pyoci.errors import DockerfileError
 from pyoci.location import Location, SourceFile
 
-__all__ = ["SPACES", "Directives", "LineReader", "LogicalLine"]
+__all__ = ["NO_OTHER_FRONTEND", "SPACES", "Directives", "LineReader", "LogicalLine", "is_known_frontend"]
 
 SPACES = (
     "\t\n\v\f\r \x85\xa0\u1680"
@@ -25,11 +25,18 @@ SPACES = (
 _BLANKS = "\t\n\f\r "
 _DIRECTIVE = re.compile(rf"([a-zA-Z][a-zA-Z0-9]*)[{_BLANKS}]*=(.+)")
 _KNOWN = frozenset({"syntax", "escape", "check"})
+NO_OTHER_FRONTEND = "pyoci reads the language of docker/dockerfile:1 itself and loads no other frontend"
+"""What to say of one that is not known."""
 _FRONTEND = re.compile(
     r"(?:dockerfile\.v0|(?:(?:localhost|[a-zA-Z0-9-]+(?:\.[a-zA-Z0-9-]+)+|[a-zA-Z0-9-]+(?=:))(?::[0-9]+)?/"
     r"(?:[a-z0-9._-]+/)*)?docker/dockerfile(?:-upstream)?"
     r"(?::(?:1(?:\.[0-9]+){0,2}(?:-[a-z0-9.]+)?|latest|labs|experimental|master(?:-[a-z0-9]+)?))?(?:@sha256:[0-9a-f]{64})?)"
 )
+
+
+def is_known_frontend(name: str) -> bool:
+    """Whether this parser stands in for a frontend that `# syntax=` or BUILDKIT_SYNTAX names."""
+    return _FRONTEND.fullmatch(name.removeprefix("docker-image://")) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,12 +212,8 @@ class LineReader:
         return "\\"
 
     def _frontend(self, value: str, location: Location) -> str:
-        if not _FRONTEND.fullmatch(value.removeprefix("docker-image://")):
-            self._fail(
-                f'the frontend "{value}" is not available',
-                "pyoci reads the language of docker/dockerfile:1 itself and loads no other frontend",
-                location,
-            )
+        if not is_known_frontend(value):
+            self._fail(f'the frontend "{value}" is not available', NO_OTHER_FRONTEND, location)
         return value
 
     def _check(self, value: str, location: Location) -> CheckOptions:

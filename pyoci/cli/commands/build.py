@@ -203,7 +203,7 @@ def _request(arguments: argparse.Namespace) -> BuildRequest:
         tags=tuple(arguments.tag),
         target=arguments.target,
         platforms=tuple(arguments.platform),
-        build_args=values_or_environment(arguments.build_arg, "invalid value {} for --build-arg", "--build-arg"),
+        build_args=_build_args(arguments.build_arg),
         build_contexts=dict(key_value(text, "--build-context") for text in arguments.build_context),
         outputs=tuple(outputs),
         labels=dict(_label(text) for text in arguments.label),
@@ -238,6 +238,13 @@ def _entitlement(name: str) -> str:
             f'invalid entitlement "{name}" for --allow', hint="the entitlements are security.insecure and network.host"
         )
     return name
+
+
+def _build_args(texts: list[str]) -> dict[str, str]:
+    """What was given, and as buildx does, SOURCE_DATE_EPOCH of the environment, for whoever declares it."""
+    found = values_or_environment(texts, "invalid value {} for --build-arg", "--build-arg")
+    epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
+    return found if "SOURCE_DATE_EPOCH" in found or not epoch else {**found, "SOURCE_DATE_EPOCH": epoch}
 
 
 def _caches(texts: list[str], flag: str) -> tuple[CachePlace, ...]:

@@ -189,3 +189,30 @@ def test_add_excludes_and_links() -> None:
     Path("Dockerfile").write_text("FROM scratch\nADD --link --exclude=*.md --exclude=d . /new/\n")
     assert built("-o", "type=local,dest=d") == 0
     assert [path.name for path in Path("d/new").iterdir()] == ["Dockerfile"]
+
+
+def test_the_time_of_what_is_new(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The build argument goes before the environment, and that before the default of a global ARG."""
+    monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
+
+    def created(*flags: str) -> str:
+        assert built(*flags, "-t", "app") == 0
+        return str(inspected(capsys)["Created"])
+
+    assert created() == "1970-01-01T00:00:00Z"
+    Path("Dockerfile").write_text("ARG DAY=86400\nARG SOURCE_DATE_EPOCH=$DAY\n" + MULTI)
+    assert created() == "1970-01-02T00:00:00Z"
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "172800")
+    assert created() == "1970-01-03T00:00:00Z"
+    assert created("--build-arg=SOURCE_DATE_EPOCH=259200") == "1970-01-04T00:00:00Z"
+    Path("Dockerfile").write_text("FROM scratch\nARG SOURCE_DATE_EPOCH\nLABEL epoch=$SOURCE_DATE_EPOCH\n")
+    created()
+    assert inspected(capsys)["Config"]["Labels"] == {"epoch": "172800"}
+
+
+def test_another_frontend_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("dockerfile.v0", "docker/dockerfile:1.9", "docker.io/docker/dockerfile-upstream:master"):
+        assert built("--build-arg", f"BUILDKIT_SYNTAX={name}") == 0
+    assert built("--build-arg", "BUILDKIT_SYNTAX=example.com/own:1") == 2
+    said = capsys.readouterr().err
+    assert said.splitlines()[0] == 'error: the frontend "example.com/own:1" of BUILDKIT_SYNTAX is not available'

@@ -308,6 +308,22 @@ def test_what_else_is_in_the_directory_goes_when_that_is_asked_for() -> None:
     assert sorted(path.name for path in Path("out").iterdir()) == ["linux_amd64", "linux_arm64"]
 
 
+MULTI = "--build-arg=BUILDKIT_MULTI_PLATFORM=1"
+
+
+def test_a_single_platform_can_have_an_index_too(capsys: pytest.CaptureFixture[str]) -> None:
+    files, index = exported(MULTI, "--annotation=index:k=v", "-t", "app", "--metadata-file=m.json")
+    said = capsys.readouterr().out.strip()
+    (entry,) = index["manifests"]
+    assert (index["annotations"], said) == ({"k": "v"}, root(files)["digest"])
+    assert "containerimage.config.digest" not in json.loads(Path("m.json").read_text())
+    assert document(files, entry)["layers"]
+    assert built(MULTI, "-o", "type=local,dest=out") == 0
+    assert [path.name for path in Path("out").iterdir()] == ["linux_amd64"]
+    Path("x.tar").unlink()
+    assert "neither true nor false" in refused("--build-arg=BUILDKIT_MULTI_PLATFORM=si", capsys=capsys)
+
+
 def test_an_index_of_docker_s_is_one_throughout() -> None:
     Path("Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /\n")
     files, index = exported("--platform=linux/amd64,linux/arm64", attributes="oci-mediatypes=false")
