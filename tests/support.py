@@ -56,6 +56,10 @@ _PLATFORMS = "integration/test_platforms.py::test_"
 _TAKEN = (f"{_DOCKER}what_leaves_nothing_out_is_taken_without_a_word",)
 _WARNED = (f"{_DOCKER}what_is_left_out_is_one_warning_and_the_image_is_the_same",)
 _REFUSED = (f"{_DOCKER}a_flag_that_is_not_there_is_an_error_that_says_why",)
+_PROVENANCE = (
+    "integration/test_attestations.py::test_what_buildkit_says_of_the_same_build",
+    "unit/cli/test_attest_flags.py::test_what_is_asked_for",
+)
 _ATTESTED = (*_TAKEN, f"{_DOCKER}what_would_have_given_something_else_is_refused")
 
 LANGUAGE = (
@@ -117,7 +121,7 @@ DOCKER_FLAGS = (
     Row("--add-host", (f"{_RUNS}hosts_limits_and_sizes",)),
     Row("--allow", (f"{_RUNS}insecure_needs_to_be_allowed",), "partly", "`security.insecure` and `network.host`"),
     Row("--annotation", (f"{_FLAGS}tags_labels_and_annotations", f"{_FORMS}annotations_go_where_their_prefix_says")),
-    Row("--attest", _ATTESTED, "partly", "`disabled=true` alone"),
+    Row("--attest", _PROVENANCE, "partly", "`type=provenance`, in version v1"),
     Row("--build-arg", (f"{_FLAGS}file_target_and_build_args", f"{_FLAGS}a_build_argument_from_the_environment")),
     Row("--build-context", (f"{_FLAGS}named_contexts", f"{_CONTEXTS}named_contexts")),
     Row("--builder", _WARNED, "partly", "taken with a warning: there is one builder"),
@@ -158,7 +162,7 @@ DOCKER_FLAGS = (
     Row("--platform", (f"{_FLAGS}a_platform_and_several", f"{_PLATFORMS}go_is_cross_compiled_without_emulation")),
     Row("--policy", _REFUSED, "no", "source policies are not read"),
     Row("--progress", (f"{_FLAGS}quiet_is_the_id_alone", "unit/cli/test_progress_json.py::test_a_build_in_json")),
-    Row("--provenance", _ATTESTED, "partly", "`false` alone"),
+    Row("--provenance", _PROVENANCE, "partly", "in version v1, and only where it is asked for"),
     Row("--pull", (f"{_PLATFORMS}an_index_is_pushed_and_its_base_is_asked_for_again",)),
     Row("--push", (f"{_PLATFORMS}an_index_is_pushed_and_its_base_is_asked_for_again",)),
     Row("--quiet", (f"{_FLAGS}quiet_is_the_id_alone",)),

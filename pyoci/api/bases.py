@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pyoci.api.contexts import git_context, is_url
 from pyoci.api.services import Services
 from pyoci.build import host
-from pyoci.build.plan import Base
+from pyoci.build.plan import Base, BaseImage
 from pyoci.errors import UsageError
 from pyoci.image import Descriptor
 from pyoci.platforms import Platform
@@ -71,7 +71,8 @@ class NamedBases:
         if value.startswith(_IMAGE):
             return self.image(value.removeprefix(_IMAGE), platform)
         title, root = self._titled_root(key, value)
-        return Base(title, read_image(root, self._services.resolver.content, platform, name=value))
+        image = read_image(root, self._services.resolver.content, platform, name=value)
+        return Base(title, image, BaseImage(name, None, root.digest, image.platform))
 
     def root(self, name: str) -> Descriptor | None:
         """The manifest or index that a name was given for; None if it was given for files, or nothing was.
@@ -94,7 +95,8 @@ class NamedBases:
 
     def image(self, name: str, platform: Platform) -> Base:
         resolved = self._services.resolver.resolve(parse_reference(name), platform)
-        return Base(resolved.title, resolved.image)
+        origin = BaseImage(name, resolved.reference, resolved.root.digest, resolved.image.platform)
+        return Base(resolved.title, resolved.image, origin)
 
     def _layout(self, value: str) -> tuple[str, Descriptor]:
         from pyoci.content.layout import DirectoryLayout

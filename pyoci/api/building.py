@@ -12,6 +12,7 @@ from pyoci.api.preflight import preflight
 from pyoci.api.prepare import Prepared, prepared
 from pyoci.api.push_permission import push_permission
 from pyoci.api.services import Services
+from pyoci.build.attestations import Attest
 from pyoci.build.builder import Built, build_images, plan_images
 from pyoci.build.forms import in_form
 from pyoci.build.request import BuildRequest
@@ -42,6 +43,10 @@ def _build(parts: Prepared, services: Services, watch: Watch) -> BuildResult:
     parts.secrets.check()
     build_services = parts.build_services()
     check_outputs(request, parts.platforms)
+    if request.provenance:
+        from pyoci.api.attest import check_attested
+
+        check_attested(request, services.reporter)
     cache_sources(request)
     written = (*pushed_names(request), *written_references(request))
     with push_permission(written, services) as wait_for_permission:
@@ -91,13 +96,18 @@ def finish(parts: Prepared, built: tuple[Built, ...], services: Services, watch:
 
         built = with_inline_cache(built, targets, services, parts.epoch)
     preflight(request, built, services, parts.secrets, parts.dockerfile.check)
-    result = _result(built, parts, services)
+    attest = None
+    if request.provenance:
+        from pyoci.api.attest import attester
+
+        attest = attester(parts, services)
+    result = _result(built, parts, services, attest)
     if request.tags or any(output.type == "image" for output in request.outputs):
         _fetch_missing(built, services, own=not request.outputs)
     name_result(result, services.store)
     if watch is not None:
         _keep(result, built, parts, services, watch)
-    deliver(request, result, built, services)
+    deliver(request, result, built, services, attest=attest)
     if targets:
         from pyoci.api.caches import export_caches
 
@@ -106,10 +116,12 @@ def finish(parts: Prepared, built: tuple[Built, ...], services: Services, watch:
     return result
 
 
-def _result(built: tuple[Built, ...], parts: Prepared, services: Services) -> BuildResult:
-    made = in_form(built, main_form(parts.request), services.store, services.resolver.content)
+def _result(built: tuple[Built, ...], parts: Prepared, services: Services, attest: Attest | None) -> BuildResult:
+    form = main_form(parts.request)
+    made = in_form(built, form, services.store, services.resolver.content, attest=attest)
     manifests = tuple(image.manifest.descriptor(platform=image.platform) for image in made.images)
-    image_id = made.images[0].image_id if made.root.digest == made.images[0].digest else made.root.digest
+    several = len(made.images) > 1 or form.indexed
+    image_id = made.root.digest if several else made.images[0].image_id
     return BuildResult(made.root, image_id, manifests, parts.tags, lambda: made.images)
 
 

@@ -16,14 +16,22 @@ from pyoci.reference import Reference
 if TYPE_CHECKING:
     from pyoci.api.build import BuildResult
     from pyoci.api.output_options import FilesOutput, ImageOutput
+    from pyoci.build.attestations import Attest
     from pyoci.build.builder import Built
     from pyoci.image import Descriptor
 
 __all__ = ["deliver", "output_stream"]
 
 
-def deliver(request: BuildRequest, result: BuildResult, built: tuple[Built, ...], services: Services) -> None:
-    """Writes every output of the request.
+def deliver(
+    request: BuildRequest,
+    result: BuildResult,
+    built: tuple[Built, ...],
+    services: Services,
+    *,
+    attest: Attest | None = None,
+) -> None:
+    """Writes every output of the request; `attest` says what is said of images beside them.
 
     Raises:
         UsageError: an output lacks a place.
@@ -42,7 +50,8 @@ def deliver(request: BuildRequest, result: BuildResult, built: tuple[Built, ...]
         if wanted.form not in roots:
             from pyoci.build.forms import in_form
 
-            roots[wanted.form] = in_form(built, wanted.form, services.store, services.resolver.content).root
+            content = services.resolver.content
+            roots[wanted.form] = in_form(built, wanted.form, services.store, content, attest=attest).root
         root = roots[wanted.form]
         if output.type == "oci":
             _oci(output, wanted, root, services)

@@ -11,9 +11,11 @@ from pyoci.build.cache_key import structural_digest
 from pyoci.build.context import DirectoryContext
 from pyoci.build.filesystem import SourceFiles
 from pyoci.build.lazy_files import LazyFiles
+from pyoci.build.materials import Material
 from pyoci.build.request import SshSource
 from pyoci.build.secrets import Secrets
 from pyoci.build.steps import GitStep, HttpStep
+from pyoci.digest import Digest
 from pyoci.errors import BuildError
 
 if TYPE_CHECKING:
@@ -61,9 +63,12 @@ class Fetching:
         return SourceFiles(files, identity, keeps_times=True)
 
     def git(self, step: GitStep) -> SourceFiles:
+        return self._files_of(self._source_of(step), commit_times=step.commit_times)
+
+    def _source_of(self, step: GitStep) -> GitSource:
         from pyoci.fetch.git import GitSource
 
-        source = GitSource(
+        return GitSource(
             step.remote,
             step.reference,
             step.commit,
@@ -72,7 +77,6 @@ class Fetching:
             step.submodules,
             step.fetch_by_commit,
         )
-        return self._files_of(source, commit_times=step.commit_times)
 
     def repository(self, reference: GitReference, *, keep_git_directory: bool = False) -> SourceFiles:
         """The files that a git reference names, for a context.
@@ -80,9 +84,13 @@ class Fetching:
         Raises:
             BuildError: the reference cannot be looked up. Reading the files raises it if they cannot be fetched.
         """
+        source = self._source(reference, keep_git_directory=keep_git_directory)
+        return self._files_of(source, commit_times=reference.mtime == "commit")
+
+    def _source(self, reference: GitReference, *, keep_git_directory: bool) -> GitSource:
         from pyoci.fetch.git import GitSource
 
-        source = GitSource(
+        return GitSource(
             reference.remote,
             reference.reference,
             reference.checksum,
@@ -91,7 +99,42 @@ class Fetching:
             reference.submodules is not False,
             reference.fetch_by_commit,
         )
-        return self._files_of(source, commit_times=reference.mtime == "commit")
+
+    def material(self, step: HttpStep | GitStep) -> Material:
+        """What a step fetched, or would have: by the checksum that names it, else as it was asked for in this command.
+
+        Raises:
+            BuildError: it cannot be had.
+        """
+        if isinstance(step, HttpStep):
+            return self.file_material(step.url, step.checksum)
+        return self._git_material(self._source_of(step))
+
+    def file_material(self, url: str, checksum: Digest | None = None) -> Material:
+        """What is behind a URL.
+
+        Raises:
+            BuildError: it cannot be had.
+        """
+        from pyoci.fetch.url import public
+
+        digest = checksum or self.downloads.fetch(url).digest
+        algorithm, _, value = digest.partition(":")
+        return Material(public(url), {algorithm: value})
+
+    def repository_material(self, reference: GitReference) -> Material:
+        """What a git reference names.
+
+        Raises:
+            BuildError: it cannot be looked up.
+        """
+        return self._git_material(self._source(reference, keep_git_directory=False))
+
+    def _git_material(self, source: GitSource) -> Material:
+        from pyoci.fetch.url import public
+
+        mark = f"#{source.reference}" if source.reference else ""
+        return Material(public(source.remote) + mark, {"sha1": self.repositories.resolve(source).commit})
 
     def _files_of(self, source: GitSource, *, commit_times: bool) -> SourceFiles:
         repositories = self.repositories

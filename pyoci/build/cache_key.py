@@ -13,29 +13,29 @@ from collections.abc import Mapping, Sequence
 from pyoci.build.steps import Step
 from pyoci.digest import Digest, sha256_digest
 
-__all__ = ["content_key", "identity_key", "structural_digest"]
+__all__ = ["content_key", "identity_key", "plain_value", "structural_digest"]
 
 _VERSION = 2
 """Raised whenever an operation gives another result for the same step."""
 
 
-def _plain(value: object) -> object:
+def plain_value(value: object) -> object:
     """JSON values for a frozen value; dataclasses carry their type's name, so that equal fields of two types differ."""
     if value is None or isinstance(value, str | int | bool):
         return value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        members = {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        members = {field.name: plain_value(getattr(value, field.name)) for field in dataclasses.fields(value)}
         return {"type": type(value).__name__, **members}
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain_value(item) for key, item in value.items()}
     if isinstance(value, Sequence):
-        return [_plain(item) for item in value]
+        return [plain_value(item) for item in value]
     raise TypeError(f"{type(value).__name__} cannot be in a key")
 
 
 def structural_digest(value: object) -> Digest:
     """The digest of a value made of frozen dataclasses, strings, integers, sequences and mappings."""
-    text = json.dumps(_plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    text = json.dumps(plain_value(value), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return sha256_digest(text.encode("ascii"))
 
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from pyoci.build.annotations import chosen
+from pyoci.build.attestations import Attest, attestation_descriptor
 from pyoci.build.builder import Built
 from pyoci.build.cache_key import structural_digest
 from pyoci.build.form import PLAIN, Form
@@ -36,8 +37,10 @@ class Formed:
     images: tuple[Image, ...]
 
 
-def in_form(built: Sequence[Built], form: Form, store: Store, content: ContentSource) -> Formed:
-    """What was built in this form, its documents and new layers in the store.
+def in_form(
+    built: Sequence[Built], form: Form, store: Store, content: ContentSource, *, attest: Attest | None = None
+) -> Formed:
+    """What was built in this form, its documents and new layers in the store. What `attest` says makes it an index.
 
     Raises:
         ContentError, LayerError, RegistryError: a layer cannot be read.
@@ -51,6 +54,9 @@ def in_form(built: Sequence[Built], form: Form, store: Store, content: ContentSo
         )
         for image in images
     ]
+    if attest is not None:
+        for one, image in zip(built, images, strict=True):
+            entries.append(attestation_descriptor(image, attest(one, image), store))
     if len(entries) == 1 and not form.indexed:
         return Formed(entries[0], images)
     index = Index(

@@ -11,12 +11,27 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from pyoci.build.graph import Graph, VertexID
+from pyoci.digest import Digest
 from pyoci.image.config import ContainerConfig, History
 from pyoci.image.image import Image
 from pyoci.location import Location
 from pyoci.platforms import Platform
+from pyoci.reference import Reference
 
-__all__ = ["Base", "Bases", "Plan", "PlanOptions", "PlannedRun"]
+__all__ = ["Base", "BaseImage", "Bases", "Plan", "PlanOptions", "PlannedRun"]
+
+
+@dataclass(frozen=True, slots=True)
+class BaseImage:
+    """Which image a base is, for whoever asks later what went in."""
+
+    name: str
+    """As it is called in the Dockerfile."""
+    reference: Reference | None
+    """None for one that is in no registry: of a layout or an archive."""
+    digest: Digest
+    """Of the manifest or index that the name stands for."""
+    platform: Platform
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +41,8 @@ class Base:
     title: str
     """Fully qualified and pinned: `docker.io/library/alpine:3.20@sha256:…`."""
     image: Image | None = None
+    origin: BaseImage | None = None
+    """Where the image is from, if it is one."""
     context: str = ""
     """Name of the context, if it is files and no image."""
     host: tuple[str, ...] = ()
@@ -99,3 +116,7 @@ class Plan:
     locations: Mapping[str, Location]
     """Where the config's parts come from: `entrypoint`, `cmd`, `user`, `expose`, `healthcheck`, `workdir`, `from`."""
     unused_args: tuple[str, ...] = ()
+    base_images: tuple[BaseImage, ...] = ()
+    """Every image that something of the graph comes from."""
+    host_stages: tuple[str, ...] = ()
+    """Names or numbers of stages that stand on this machine's own toolchain."""

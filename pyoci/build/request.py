@@ -103,6 +103,10 @@ class BuildRequest:
     """Whose rules count besides those that every runtime has."""
     preflight_skip: tuple[str, ...] = ()
     """Rules that do not count, by name."""
+    provenance: Literal["", "min", "max"] = ""
+    """How much is told of the build in an attestation beside the image; empty makes none."""
+    builder_id: str = ""
+    """A URI of who builds, for the provenance."""
     isolation: str = ""
     """A rung of the sandbox's ladder; empty chooses the best that works."""
     jobs: int = 0

@@ -6,7 +6,7 @@ import difflib
 from dataclasses import dataclass, replace
 
 from pyoci.build.graph import Graph, Vertex, VertexID, vertex
-from pyoci.build.plan import Base, Bases, Plan, PlannedRun, PlanOptions
+from pyoci.build.plan import Base, BaseImage, Bases, Plan, PlannedRun, PlanOptions
 from pyoci.build.scopes import BuildArguments, global_arguments, platform_arguments
 from pyoci.build.stage_plan import PlannedStage, StagePlanner
 from pyoci.build.steps import ContextStep, CopySource, CopyStep, HostStep, ImageStep
@@ -50,6 +50,8 @@ def make_plan(dockerfile: Dockerfile, options: PlanOptions, bases: Bases) -> Pla
         runs=tuple(stages.runs),
         locations=stage.locations,
         unused_args=tuple(unused),
+        base_images=tuple(stages.base_images),
+        host_stages=tuple(stages.host_stages),
     )
 
 
@@ -76,6 +78,8 @@ class Stages:
         self.arguments = BuildArguments(options.build_args)
         self.vertices: dict[VertexID, Vertex] = {}
         self.runs: list[PlannedRun] = []
+        self.base_images: dict[BaseImage, None] = {}
+        self.host_stages: list[str] = []
         self._planned: dict[int, PlannedStage] = {}
         self._under_way: list[int] = []
         self._names = {stage.name: stage.index for stage in dockerfile.stages if stage.name}
@@ -180,6 +184,7 @@ class Stages:
 
     def from_base(self, base: Base, platform: Platform, location: Location, stage: Stage | None) -> PlannedStage:
         """A stage that starts from an image, or from files as if they were one."""
+        self._remember(base)
         if base.image is not None:
             title = StagePlanner.from_title(self, stage, platform, base.title)
             added = vertex(ImageStep(base.image.layers), title=title, location=location)
@@ -191,6 +196,8 @@ class Stages:
                     hint="cross-compile in a stage FROM --platform=$BUILDPLATFORM",
                     location=location,
                 )
+            if stage is not None:
+                self.host_stages.append(stage.written_name or str(stage.index))
             title = StagePlanner.from_title(self, stage, platform, base.title)
             added = vertex(HostStep(base.host, self.options.epoch), title=title, location=location)
             return PlannedStage.host(self.add(added), base.environment, platform)
@@ -242,4 +249,9 @@ class Stages:
             )
         if base.image is None:
             return Source(self.add(vertex(ContextStep(base.context), location=location)), base.context)
+        self._remember(base)
         return Source(self.add(vertex(ImageStep(base.image.layers), title=f"FROM {base.title}", location=location)))
+
+    def _remember(self, base: Base) -> None:
+        if base.origin is not None:
+            self.base_images.setdefault(base.origin)

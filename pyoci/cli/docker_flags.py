@@ -10,7 +10,7 @@ import argparse
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from pyoci.cli.arguments import FALSE, TRUE, key_values
+from pyoci.cli.arguments import FALSE, TRUE
 from pyoci.errors import UsageError
 
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ REFUSED = {
 """Flags that are an error, with the reason."""
 
 _SWITCHES = ("--debug",)
-_ATTESTED = {"provenance": "--provenance", "sbom": "--sbom"}
 
 
 def add_docker_flags(parser: argparse.ArgumentParser) -> None:
@@ -52,9 +51,7 @@ def add_docker_flags(parser: argparse.ArgumentParser) -> None:
             constant = text in TRUE
             add(f"{flag}={text}", dest=name, action="store_const", const=constant, help=argparse.SUPPRESS)
     add("--builder", default="", metavar="NAME", help="there are no builders to choose from")
-    add("--provenance", default="", metavar="false", help="attestations are not made")
-    add("--sbom", default="", metavar="false", help="attestations are not made")
-    add("--attest", action="append", default=[], metavar="type=T,disabled=true", help="attestations are not made")
+    add("--sbom", default="", metavar="false", help="no SBOM is made")
     for flag in REFUSED:
         arity = 0 if flag in _SWITCHES else None
         parser.add_argument(flag, action=_Refused, nargs=arity, help=argparse.SUPPRESS)
@@ -86,20 +83,3 @@ def _left_out(arguments: argparse.Namespace) -> Iterator[str]:
         yield "--rm=false is left out: no container of a step is kept"
     if arguments.builder:
         yield f"--builder {arguments.builder} is left out: pyoci builds by itself"
-    _refuse_attestations(arguments)
-
-
-def _refuse_attestations(arguments: argparse.Namespace) -> None:
-    for kind, flag in _ATTESTED.items():
-        value = getattr(arguments, kind)
-        if value and not _disabled(value, flag):
-            raise UsageError(f"{flag}={value}: attestations are not made", hint=f"leave it out, or write {flag}=false")
-    for text in arguments.attest:
-        if not _disabled(text, "--attest"):
-            raise UsageError(
-                f"--attest {text}: attestations are not made", hint="leave it out, or add disabled=true to it"
-            )
-
-
-def _disabled(text: str, flag: str) -> bool:
-    return text in FALSE or key_values(text, flag).get("disabled") in TRUE

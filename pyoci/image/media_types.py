@@ -10,6 +10,7 @@ from typing import Literal
 from pyoci.errors import InvalidDocument
 
 __all__ = [
+    "ATTESTATION_MANIFEST",
     "BUILDKIT_CACHE_CONFIG",
     "CACHE_CONFIG",
     "CONFIG",
@@ -20,6 +21,7 @@ __all__ = [
     "DOCKER_MANIFEST",
     "EMPTY",
     "INDEX",
+    "IN_TOTO",
     "LAYER",
     "LAYER_GZIP",
     "LAYER_ZSTD",
@@ -47,6 +49,10 @@ EMPTY = "application/vnd.oci.empty.v1+json"
 CACHE_CONFIG = "application/vnd.pyoci.cache.config.v1+json"
 """Of an exported build cache."""
 BUILDKIT_CACHE_CONFIG = "application/vnd.buildkit.cacheconfig.v0"
+
+IN_TOTO = "application/vnd.in-toto+json"
+ATTESTATION_MANIFEST = "application/vnd.docker.attestation.manifest.v1+json"
+"""What BuildKit calls a manifest of statements about an image."""
 
 DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"

@@ -20,6 +20,7 @@ from pyoci.cli.arguments import (
     values_or_environment,
     working,
 )
+from pyoci.cli.attest_flags import parse_attestations
 from pyoci.cli.docker_flags import add_docker_flags, left_out
 from pyoci.cli.outputs import parse_caches, parse_output, pushed, write_result
 from pyoci.cli.quantities import parse_host, parse_size, parse_ulimit
@@ -72,6 +73,8 @@ def _add_result(parser: argparse.ArgumentParser) -> None:
     add("--iidfile", metavar="FILE", help="write the image ID to a file")
     add("--metadata-file", metavar="FILE", help="write digests and names to a JSON file")
     _repeated(parser, "--label", "KEY=VALUE", "metadata of the image")
+    add("--provenance", default="", metavar="true|mode=min|max", help="tell beside the image how it was built")
+    _repeated(parser, "--attest", "type=provenance,mode=M", "the same, as a list of keys")
     _repeated(parser, "--annotation", "[TYPE:]KEY=VALUE", "annotation of the manifest, or of index: and others")
 
 
@@ -196,6 +199,7 @@ def _request(arguments: argparse.Namespace) -> BuildRequest:
     if arguments.push:
         outputs = pushed(outputs)
     needs_stdin = "-" in (arguments.context, arguments.file)
+    attested = parse_attestations(arguments.attest, provenance=arguments.provenance, sbom=arguments.sbom)
     return BuildRequest(
         context=arguments.context,
         file=arguments.file,
@@ -225,6 +229,8 @@ def _request(arguments: argparse.Namespace) -> BuildRequest:
         ca_bundle=arguments.ca_bundle,
         allow=frozenset(_entitlement(name) for text in arguments.allow for name in text.split(",")),
         step_timeout_seconds=arguments.step_timeout,
+        provenance=attested.provenance,
+        builder_id=attested.builder_id,
         isolation=arguments.isolation,
         preflight=arguments.preflight,
         preflight_for=arguments.preflight_for,

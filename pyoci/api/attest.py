@@ -1,0 +1,133 @@
+"""What is attested of the images of one build: provenance, from what the command knows of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+from typing import Any
+
+from pyoci.api.certificates import read_ca_bundle
+from pyoci.api.contexts import git_context, is_url
+from pyoci.api.output_options import image_output
+from pyoci.api.prepare import Prepared
+from pyoci.api.services import Services
+from pyoci.build import host
+from pyoci.build.attestations import Attest, Statement, statement
+from pyoci.build.builder import Built
+from pyoci.build.materials import Material
+from pyoci.build.provenance import PREDICATE_TYPE, BuildFacts, provenance
+from pyoci.build.request import BuildRequest
+from pyoci.digest import digest_hex, sha256_digest
+from pyoci.errors import BuildError, UsageError
+from pyoci.fetch.url import public
+from pyoci.image import Image
+from pyoci.progress import Reporter
+
+__all__ = ["attester", "check_attested"]
+
+_IMAGE = "docker-image://"
+_SHORTEST_SECRET = 4
+"""Bytes: anything shorter is found by chance."""
+
+
+def check_attested(request: BuildRequest, reporter: Reporter) -> None:
+    """Refuses outputs that have no place for what is attested, and warns of those that leave it out.
+
+    Raises:
+        UsageError: docker's media types know no attestations, as BuildKit says too.
+    """
+    for output in request.outputs:
+        if output.type in ("local", "tar"):
+            reporter.warning(f"output type={output.type} has the image's files alone: attestations are left out")
+        elif image_output(output, request).form.docker_types:
+            raise UsageError(
+                "attestations are not possible with docker's media types",
+                hint="leave out oci-mediatypes=false, or write --provenance=false",
+            )
+
+
+def attester(parts: Prepared, services: Services) -> Attest:
+    """Says of every image of a build how it came to be.
+
+    Raises:
+        BuildError: what would be told holds a secret.
+    """
+    facts = _facts(parts, services)
+
+    def attest(built: Built, image: Image) -> Sequence[Statement]:
+        said = statement(image, parts.tags, PREDICATE_TYPE, provenance(built.plan, image, facts))
+        _refuse_secrets(said, parts)
+        return (said,)
+
+    return attest
+
+
+def _facts(parts: Prepared, services: Services) -> BuildFacts:
+    from pyoci import __version__
+
+    request, environment = parts.request, services.environment
+    assert request.provenance
+    context, file = str(request.context), str(request.file)
+    source = _remote(context, parts) if context != "-" and not environment.path(context).is_dir() else None
+    own = PurePosixPath(file or "Dockerfile")
+    return BuildFacts(
+        mode=request.provenance,
+        builder_id=request.builder_id,
+        version=__version__,
+        request=request,
+        dockerfile=parts.inputs.dockerfile,
+        dockerfile_path=public(file) if is_url(file) else str(own) if source and not own.is_absolute() else own.name,
+        config_source=source,
+        contexts={name: _told(name, value, parts) for name, value in sorted(request.build_contexts.items())},
+        context_materials=tuple(
+            material
+            for value in parts.bases.contexts.values()
+            if not environment.path(value).exists() and (material := _remote(value, parts)) is not None
+        ),
+        fetched=parts.fetching.material,
+        ca_bundle=_ca_bundle(parts, services),
+        platform=environment.platform,
+        epoch=parts.epoch,
+    )
+
+
+def _remote(value: str, parts: Prepared) -> Material | None:
+    """What a context from the network is; None for one of this machine."""
+    git = git_context(value)
+    if git is not None:
+        return parts.fetching.repository_material(git)
+    if is_url(value):
+        return parts.fetching.file_material(value)
+    return None
+
+
+def _told(name: str, value: str, parts: Prepared) -> str:
+    """What was given for a name, as buildx tells it: of this machine the kind alone."""
+    if value.startswith(_IMAGE):
+        return value
+    if value.startswith(host.PREFIX):
+        return host.PREFIX
+    root = parts.bases.root(name)
+    if root is not None:
+        return f"oci-layout://{name}@{root.digest}"
+    environment = parts.services.environment
+    if environment.path(value).exists():
+        return f"local:{name}"
+    return public(value)
+
+
+def _ca_bundle(parts: Prepared, services: Services) -> dict[str, Any] | None:
+    value = parts.request.ca_bundle
+    if not value:
+        return None
+    data = read_ca_bundle(value, services.environment)
+    return {"source": "host" if value == "host" else "file", "digest": {"sha256": digest_hex(sha256_digest(data))}}
+
+
+def _refuse_secrets(said: Statement, parts: Prepared) -> None:
+    for name, value in parts.secrets.named_values().items():
+        if len(value.strip()) >= _SHORTEST_SECRET and value.strip() in said.raw:
+            raise BuildError(
+                f'the provenance would hold the secret "{name}"',
+                hint="it is in a build argument, a label or the Dockerfile; --provenance=mode=min leaves those out",
+            )

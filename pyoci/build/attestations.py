@@ -1,0 +1,98 @@
+"""What is said of an image beside it: in-toto statements in a manifest of their own, as BuildKit attaches them.
+
+The manifest stands in the image's index behind the images, for the platform `unknown/unknown`, and names the image that
+it is about in annotations and as its subject.
+Spec: image-spec manifest.md (subject, artifactType); in-toto attestation v1; BuildKit docs/attestations.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+from urllib.parse import quote
+
+from pyoci.digest import Digest, digest_hex, sha256_digest
+from pyoci.image import Descriptor, Image, Manifest, encode_manifest, media_types
+from pyoci.image.codec import canonical_json
+from pyoci.platforms import Platform
+from pyoci.reference import Reference
+from pyoci.store import Store
+
+if TYPE_CHECKING:
+    from pyoci.build.builder import Built
+
+__all__ = ["Attest", "Statement", "attestation_descriptor", "image_url", "local_image_url", "statement"]
+
+_NO_PLATFORM = Platform("unknown", "unknown")
+_EMPTY = b"{}"
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One in-toto statement."""
+
+    predicate_type: str
+    raw: bytes
+
+
+Attest: TypeAlias = "Callable[[Built, Image], Sequence[Statement]]"
+"""What is to be said of an image that was built, in the form that it has in one output."""
+
+
+def statement(image: Image, names: Sequence[Reference], predicate_type: str, predicate: Mapping[str, Any]) -> Statement:
+    """A statement about an image, which is called so."""
+    subject = [
+        {"name": image_url(name, image.platform), "digest": {"sha256": digest_hex(image.digest)}} for name in names
+    ]
+    members = {
+        "_type": "https://in-toto.io/Statement/v1",
+        "predicateType": predicate_type,
+        "subject": subject,
+        "predicate": predicate,
+    }
+    return Statement(predicate_type, canonical_json(members))
+
+
+def image_url(name: Reference, platform: Platform, digest: Digest | None = None) -> str:
+    """A package URL: `pkg:docker/golang@1.22?digest=sha256:…&platform=linux%2Famd64`."""
+    digest = digest or name.digest
+    version = f"@{name.tag}" if name.tag else ""
+    return f"pkg:docker/{quote(name.familiar_name, safe='/:')}{version}{_qualifiers(digest, platform)}"
+
+
+def local_image_url(name: str, platform: Platform, digest: Digest) -> str:
+    """A package URL of an image that is in no registry."""
+    return f"pkg:oci/{quote(name, safe='/:')}{_qualifiers(digest, platform)}"
+
+
+def _qualifiers(digest: Digest | None, platform: Platform) -> str:
+    named = [f"digest={digest}"] if digest else []
+    return "?" + "&".join([*named, f"platform={quote(str(platform), safe='')}"])
+
+
+def attestation_descriptor(image: Image, statements: Sequence[Statement], store: Store) -> Descriptor:
+    """The entry of an index for what is said of an image; manifest and statements are in the store."""
+    layers = []
+    for one in statements:
+        annotations = {"in-toto.io/predicate-type": one.predicate_type}
+        layer = Descriptor(media_types.IN_TOTO, sha256_digest(one.raw), len(one.raw), annotations=annotations)
+        store.put(layer, io.BytesIO(one.raw))
+        layers.append(layer)
+    config = Descriptor(media_types.EMPTY, sha256_digest(_EMPTY), len(_EMPTY), data=_EMPTY)
+    store.put(config, io.BytesIO(_EMPTY))
+    document = encode_manifest(
+        Manifest(
+            config=config,
+            layers=tuple(layers),
+            artifact_type=media_types.ATTESTATION_MANIFEST,
+            subject=image.manifest.descriptor(),
+        )
+    )
+    store.put_document(document)
+    about = {
+        "vnd.docker.reference.digest": str(image.digest),
+        "vnd.docker.reference.type": "attestation-manifest",
+    }
+    return document.descriptor(platform=_NO_PLATFORM, annotations=about)

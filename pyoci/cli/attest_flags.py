@@ -1,0 +1,67 @@
+"""`--provenance`, `--sbom` and `--attest`, as docker buildx writes them, to what is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal, cast
+
+from pyoci.cli.arguments import FALSE, TRUE, key_values
+from pyoci.errors import UsageError
+
+__all__ = ["Attestations", "parse_attestations"]
+
+_KEYS = ("mode", "builder-id", "version")
+
+
+@dataclass(frozen=True, slots=True)
+class Attestations:
+    """What is attested: nothing unless it is asked for, unlike docker, whose default tells the time of day."""
+
+    provenance: Literal["", "min", "max"] = ""
+    builder_id: str = ""
+
+
+def parse_attestations(attest: Iterable[str], *, provenance: str, sbom: str) -> Attestations:
+    """What the flags ask for together.
+
+    Raises:
+        UsageError: one is asked for twice, or is not there; a key or value is unknown.
+    """
+    given = [(f"--attest {text}", key_values(text, "--attest")) for text in attest]
+    for kind, text in (("provenance", provenance), ("sbom", sbom)):
+        if text:
+            flag = f"--{kind}={text}"
+            values = {"disabled": "true"} if text in FALSE else {} if text in TRUE else key_values(text, f"--{kind}")
+            given.append((flag, {"type": kind, **values}))
+    found = Attestations()
+    kinds: set[str] = set()
+    for flag, values in given:
+        kind = values.pop("type", "")
+        if kind in kinds:
+            raise UsageError(f"{flag}: duplicate attestation of type {kind}", hint="write one flag for each type")
+        kinds.add(kind)
+        if values.pop("disabled", "false") in TRUE:
+            continue
+        if kind == "provenance":
+            found = _provenance(flag, values)
+        elif kind == "sbom":
+            raise UsageError(
+                f"{flag}: no SBOM is made", hint=f"leave it out, or write {'--sbom=false' if sbom else 'disabled=true'}"
+            )
+        else:
+            raise UsageError(f'{flag}: unknown attestation type "{kind}"', hint="the type is provenance")
+    return found
+
+
+def _provenance(flag: str, values: dict[str, str]) -> Attestations:
+    unknown = sorted(set(values) - set(_KEYS))
+    if unknown:
+        raise UsageError(f'{flag}: unexpected key "{unknown[0]}"', hint=f"the keys are {', '.join(_KEYS)} and disabled")
+    mode = values.get("mode", "min")
+    if mode not in ("min", "max"):
+        raise UsageError(f'{flag}: invalid provenance mode "{mode}"', hint="the modes are min and max")
+    version = values.get("version", "v1")
+    if version != "v1":
+        raise UsageError(f'{flag}: provenance is written in version v1, not "{version}"', hint="leave version out")
+    return Attestations(cast('Literal["min", "max"]', mode), values.get("builder-id", ""))
