@@ -1,0 +1,281 @@
+"""The order of it all: the registry, the bases, the tools; then job by job, round by round, every tool in turn."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from benchmark.chart import svg
+from benchmark.jobs import Job, all_jobs
+from benchmark.machine import describe
+from benchmark.measure import CommandFailed, Usage, adopt_orphans, measure
+from benchmark.peers import all_tools
+from benchmark.registry import NotThere, Registry, running_registry
+from benchmark.report import (
+    BEGIN,
+    END,
+    JobResult,
+    Report,
+    ToolResult,
+    json_document,
+    markdown,
+    redacted,
+    splice,
+    terminal,
+)
+from benchmark.tools import Lab, Tool, unmount_below
+from benchmark.workload import CHECKOUT, FULL, QUICK, Workload
+
+__all__ = ["main"]
+
+BENCH = CHECKOUT / ".bench"
+PYOCI = BENCH / "venv/bin/pyoci"
+TIMEOUT_SECONDS = 900.0
+TOOLS = ("pyoci", "buildkit", "docker", "buildah", "podman", "umoci", "crane", "ko", "bare")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """The exit status: 0 where every job ran, whatever the peers did; 1 where pyoci failed in one."""
+    options = read_options(arguments)
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell's background jobs inherit an ignored SIGINT
+        signal.signal(number, interrupted)
+    adopt_orphans()
+    try:
+        report = run(options)
+    except (OSError, NotThere, subprocess.CalledProcessError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted; everything that was started is ended", file=sys.stderr)
+        return 130
+    print(terminal(report), end="")
+    write_files(report, options)
+    ours = [found for job in report.jobs for found in job.tools if found.tool == "pyoci"]
+    return 1 if any(found.failure for found in ours) else 0
+
+
+def interrupted(number: int, frame: object) -> NoReturn:
+    """What both signals do: an exception, so that everything is ended."""
+    raise KeyboardInterrupt
+
+
+def read_options(arguments: Sequence[str]) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="script/bench", description="pyoci and its peers, job by job in the same run."
+    )
+    parser.add_argument("--jobs", metavar="A,B", help="these alone; --list names them")
+    parser.add_argument("--tools", metavar="X,Y", help=f"these alone of {', '.join(TOOLS)}")
+    parser.add_argument("--rounds", type=int, default=3, metavar="N", help="how often (default: 3)")
+    parser.add_argument("--quick", action="store_true", help="2,000 files and 50 MB where it would be 20,000 and 500")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure")
+    parser.add_argument(
+        "--markdown", type=Path, metavar="FILE", help="write tables, between its marks if FILE has them"
+    )
+    parser.add_argument("--svg", type=Path, metavar="FILE", help="write a bar chart")
+    parser.add_argument("--list", action="store_true", help="print the names of the jobs and do none")
+    options = parser.parse_args(arguments)
+    if options.rounds < 1:
+        parser.error("--rounds must be 1 or more")
+    nothing = Registry("registry", 0, Path())
+    names = [name for name, _ in all_jobs(Workload(BENCH, FULL), nothing)]
+    if options.list:
+        print("\n".join(names))
+        sys.exit(0)
+    options.jobs = chosen(parser, options.jobs, names)
+    options.tools = chosen(parser, options.tools, TOOLS)
+    return options
+
+
+def chosen(parser: argparse.ArgumentParser, given: str | None, known: Sequence[str]) -> list[str]:
+    """The names in a list with commas, all where none is given; a name that is not known ends the program."""
+    names = given.split(",") if given else list(known)
+    for name in names:
+        if name not in known:
+            parser.error(f"no {name!r}; there are {', '.join(known)}")
+    return names
+
+
+@dataclass(slots=True)
+class Bench:
+    """What a run has at hand."""
+
+    lab: Lab
+    registry: Registry
+    tools: list[Tool]
+    missing: dict[str, str]
+
+    def call(self, tool: Tool, line: str) -> str:
+        """Runs a line whose cost does not count."""
+        return self._run(tool, line)[1]
+
+    def measured(self, tool: Tool, line: str, repeats: int) -> tuple[Usage, str]:
+        """Runs a line `repeats` times; the medians, and what the last run printed."""
+        runs = [self._run(tool, line) for _ in range(repeats)]
+        usages = [usage for usage, _ in runs]
+        usage = Usage(
+            statistics.median(one.wall_seconds for one in usages),
+            statistics.median(one.cpu_seconds for one in usages),
+            max(one.peak_bytes for one in usages),
+            round(statistics.median(one.loopback_bytes for one in usages)),
+        )
+        return usage, runs[-1][1]
+
+    def _run(self, tool: Tool, line: str) -> tuple[Usage, str]:
+        output = self.lab.run / f"{tool.name}.output"
+        own = {self.registry.pid, *(pid for other in self.tools if other is not tool for pid in other.pids())}
+        usage = measure(
+            ["sh", "-c", line],
+            environment=tool.environment(),
+            directory=self.lab.place(tool.name),
+            output=output,
+            daemons=tool.pids(),
+            strangers=own,
+            timeout_seconds=TIMEOUT_SECONDS,
+        )
+        return usage, output.read_text(errors="replace")
+
+    def reason(self, error: Exception) -> str:
+        """A failure in a line that says nothing of this machine."""
+        places = (self.lab.run, self.lab.work, BENCH, CHECKOUT)
+        return redacted(" ".join(str(error).split()), places, self.registry.address)[:200]
+
+
+def run(options: argparse.Namespace) -> Report:
+    """Everything between the command line and the report."""
+    workload = Workload(BENCH / "contexts", QUICK if options.quick else FULL)
+    workload.directory.mkdir(parents=True, exist_ok=True)
+    say("making the contexts of the bases")
+    workload.lay_out_bases()
+    with prepared(workload, options.tools) as bench:
+        jobs = dict(all_jobs(workload, bench.registry))
+        results = []
+        for name in options.jobs:
+            say(f"{name}: preparing")
+            results.append(do(jobs[name](), bench, options.rounds))
+        versions = {tool.name: tool.version() for tool in bench.tools}
+        versions["registry"] = registry_version()
+        machine = describe(BENCH, versions)
+    day = time.strftime("%Y-%m-%d", time.gmtime())
+    return Report(day, options.rounds, options.quick, machine, bench.missing, tuple(results))
+
+
+def registry_version() -> str:
+    """Of docker-registry, as it says."""
+    done = subprocess.run(["docker-registry", "--version"], capture_output=True, text=True, check=False)
+    return " ".join(done.stdout.split()[:1] + done.stdout.split()[-1:])
+
+
+@contextmanager
+def prepared(workload: Workload, names: Sequence[str]) -> Iterator[Bench]:
+    """The registry with the bases in it, and the tools, started; all of it is ended with the block."""
+    work = BENCH / "work"
+    with ExitStack() as stack:
+        run_directory = Path(tempfile.mkdtemp(prefix="pyoci-bench-"))
+        stack.callback(remove, run_directory)
+        remove(work)
+        work.mkdir(parents=True)
+        stack.callback(remove, work)
+        registry = stack.enter_context(running_registry(BENCH / "registry", run_directory))
+        push_bases(workload, registry)
+        lab = Lab(registry.address, workload.go_root, work, run_directory)
+        bench = Bench(lab, registry, [], {})
+        for tool in all_tools(lab, PYOCI):
+            if tool.name not in names:
+                continue
+            if reason := tool.missing():
+                bench.missing[tool.name] = reason
+                continue
+            stack.callback(tool.stop)
+            try:
+                tool.start()
+            except OSError as error:
+                bench.missing[tool.name] = bench.reason(error)
+                continue
+            bench.tools.append(tool)
+        yield bench
+
+
+def remove(directory: Path) -> None:
+    """Removes a directory with whatever is mounted in it."""
+    unmount_below(directory)
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+def push_bases(workload: Workload, registry: Registry) -> None:
+    """Builds the bases of the jobs with pyoci and pushes them; kept from run to run where nothing changed."""
+    store = ["--store", str(BENCH / "bases")]
+    contexts = {
+        "static": workload.bases / "static",
+        "golang": workload.bases / "golang",
+        "shell": workload.shell_context(),
+    }
+    recipes = CHECKOUT / "examples/bases"
+    for name, context in contexts.items():
+        say(f"base {name}")
+        recipe = context / "Dockerfile" if name == "shell" else recipes / name / "Dockerfile"
+        reference = f"{registry.address}/bases/{name}:latest"
+        command = [str(PYOCI), "build", *store, "--quiet", "--preflight=off", "--push", "-t", reference]
+        command += ["--insecure-registry", registry.address, "-f", str(recipe)]
+        if name != "static":
+            command += ["--build-context", f"static=docker-image://{registry.address}/bases/static:latest"]
+        subprocess.run([*command, str(context)], check=True, stdout=subprocess.DEVNULL)
+
+
+def do(job: Job, bench: Bench, rounds: int) -> JobResult:
+    """All rounds of one job: in each round every tool once, another one first each time."""
+    able = [tool for tool in bench.tools if tool.command(job.task(tool)) is not None]
+    runs: dict[str, list[Usage]] = {tool.name: [] for tool in able}
+    failures: dict[str, str] = {}
+    for number in range(rounds):
+        turn = number % max(1, len(able))
+        for tool in able[turn:] + able[:turn]:
+            if tool.name in failures:
+                continue
+            try:
+                job.reset(tool, number, bench.call)
+                usage, output = bench.measured(tool, tool.command(job.task(tool)) or "", job.repeats)
+                job.verify(tool, number, output)
+            except (CommandFailed, NotThere, OSError, subprocess.SubprocessError) as error:
+                failures[tool.name] = bench.reason(error)
+                say(f"{job.name}: {tool.name} failed: {failures[tool.name]}")
+                continue
+            runs[tool.name].append(usage)
+            say(f"{job.name}: round {number + 1}: {tool.name} {usage.wall_seconds:.2f} s")
+    job.end(able)
+    found = [
+        ToolResult(tool.name, tool.reads_dockerfiles, tuple(runs[tool.name]), failures.get(tool.name, ""))
+        for tool in able
+    ]
+    return JobResult(job.name, job.title, tuple(found))
+
+
+def say(words: str) -> None:
+    """Progress, to stderr."""
+    print(words, file=sys.stderr, flush=True)
+
+
+def write_files(report: Report, options: argparse.Namespace) -> None:
+    """The forms that the command line asks for."""
+    if options.json:
+        options.json.write_text(json.dumps(json_document(report), indent=1, ensure_ascii=False) + "\n")
+    if options.svg:
+        options.svg.write_text(svg(report))
+    if options.markdown:
+        chart = os.path.relpath(options.svg, options.markdown.parent) if options.svg else ""
+        tables = markdown(report, chart)
+        old = options.markdown.read_text() if options.markdown.exists() else f"{BEGIN}\n{END}\n"
+        options.markdown.write_text(splice(old, tables))
