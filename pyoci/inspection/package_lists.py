@@ -38,7 +38,7 @@ def dpkg_packages(text: str) -> dict[str, str]:
     found = {}
     for fields in _stanzas(text):
         name, version = fields.get("package"), fields.get("version")
-        if name and version and fields.get("status", "ok installed").split()[-1] == "installed":
+        if name and version and fields.get("status", "installed").rpartition(" ")[2] == "installed":
             found[f"{name}:{fields.get('architecture', 'all')}"] = version
     return found
 

@@ -70,8 +70,8 @@ def _headers(database: bytes) -> Iterator[bytes]:
         connection.execute("PRAGMA cell_size_check = ON")
         connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _STORE_LIMIT)
         connection.set_progress_handler(tick, 10_000)
-        kind = connection.execute("SELECT type FROM sqlite_schema WHERE name = 'Packages'").fetchone()
-        if kind != ("table",):
+        found = connection.execute("SELECT type, rootpage > 0 FROM sqlite_schema WHERE name = 'Packages'").fetchall()
+        if found != [("table", 1)]:  # a view or a virtual table would run what the image says
             raise ValueError("it has no table of packages")
         for (blob,) in connection.execute("SELECT blob FROM Packages ORDER BY hnum"):
             if isinstance(blob, bytes):

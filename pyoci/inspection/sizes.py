@@ -15,7 +15,7 @@ from pyoci.digest import DiffID, Digest
 from pyoci.image import Image
 from pyoci.inspection.history import LayerBytes, history_rows
 from pyoci.layer.entry import Entry
-from pyoci.layer.index import LayerIndex
+from pyoci.layer.index import REMOVED, LayerIndex
 from pyoci.layer.indexed import IndexedLayer
 from pyoci.layer.tree import Tree
 
@@ -131,7 +131,7 @@ def measure(name: str, image: Image, tree: Tree) -> ImageSize:
             if held not in seen:
                 seen.add(held)
                 files.append(FileSize(f"/{entry.path}", entry.size, tree.layer_of(entry)))
-    wasted = sorted(_wasted(tree, indexes, seen), key=lambda file: (-file.size, file.path, file.layer))
+    wasted = sorted(_wasted(indexes, seen), key=lambda file: (-file.size, file.path, file.layer))
     by = {row.layer: row.created_by for row in history_rows(image, lambda _: LayerBytes(0)) if row.layer >= 0}
     layers = []
     for number, (layer, index) in enumerate(zip(image.layers, indexes, strict=True)):
@@ -162,7 +162,7 @@ def _held(tree: Tree, entry: Entry) -> Hashable:
     return (tree.layer_of(entry), str(entry.path)) if inode is None else inode
 
 
-def _wasted(tree: Tree, indexes: Sequence[LayerIndex], seen: set[Hashable]) -> Iterator[WastedFile]:
+def _wasted(indexes: Sequence[LayerIndex], seen: set[Hashable]) -> Iterator[WastedFile]:
     """Files of the layers of which no name is in sight."""
     layers = [_Hiding(index) for index in indexes]
     for number, index in enumerate(indexes):
@@ -171,13 +171,12 @@ def _wasted(tree: Tree, indexes: Sequence[LayerIndex], seen: set[Hashable]) -> I
             path, size = index.paths[position], index.sizes[position]
             if code != "f" or not size or (number, path) in seen:
                 continue
-            hidden_by = max(
-                next(above for above in range(number + 1, len(layers)) if layers[above].hides(name))
+            hidden_by, last = max(
+                (next(above for above in range(number + 1, len(layers)) if layers[above].hides(name)), name)
                 for name in (path, *names.get(path, ()))
             )
-            entry = tree.lookup_nofollow(path)
-            how: Literal["rewritten", "removed"] = "rewritten" if entry and entry.type != "dir" else "removed"
-            yield WastedFile(f"/{path}", size, number, hidden_by, how)
+            is_rewritten = layers[hidden_by].replaces(last)
+            yield WastedFile(f"/{path}", size, number, hidden_by, "rewritten" if is_rewritten else "removed")
 
 
 def _other_names(index: LayerIndex) -> dict[str, list[str]]:
@@ -206,6 +205,11 @@ class _Hiding:
             if path in index.opaque or (position is not None and index.codes[position] != "d"):
                 return True
         return False
+
+    def replaces(self, path: str) -> bool:
+        """Whether the layer has something else than a directory at a path."""
+        position = self._index.positions.get(path)
+        return position is not None and self._index.codes[position] not in (REMOVED, "d")
 
     def _implied(self) -> set[str]:
         """Directories that are there because the layer has something in them, or marks them."""

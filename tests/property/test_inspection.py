@@ -16,8 +16,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from pyoci.errors import LayerError
-from pyoci.image import Descriptor
+from pyoci.image import ContainerConfig, Descriptor, ImageConfig
 from pyoci.image.media_types import LAYER
+from pyoci.inspection.config_diff import config_changes
 from pyoci.inspection.files_diff import FileChange, file_changes
 from pyoci.inspection.package_lists import apk_packages, dpkg_packages
 from pyoci.inspection.paths import follow
@@ -29,6 +30,7 @@ from pyoci.layer.apply import ApplyPolicy, apply_layer
 from pyoci.layer.directories import remove_tree
 from pyoci.layer.index import index_layer
 from pyoci.layer.tree import Tree
+from pyoci.platforms import Platform
 from tests.builders import BuiltLayer, make_image
 from tests.stacks import STACKS, TarEntry, seen_in_tree, tars_of, tree_of_tars
 
@@ -174,6 +176,48 @@ def test_hostile_package_databases_only_fail_as_they_should(raw: bytes) -> None:
     assert isinstance(apk_packages(text), dict)
     with suppress(ValueError):
         header_package(raw)
+
+
+CONFIGS = st.builds(
+    lambda env, labels, cmd, user, ports, extra: ImageConfig(
+        Platform("linux", "amd64"),
+        ContainerConfig(
+            env=tuple(f"{name}={value}" for name, value in env.items()),
+            labels=labels,
+            cmd=cmd,
+            user=user,
+            exposed_ports=tuple(sorted(ports)),
+            extra=extra,
+        ),
+    ),
+    st.dictionaries(st.sampled_from("ABC"), st.text(max_size=2), max_size=3),
+    st.dictionaries(st.sampled_from("abc"), st.text(max_size=2), max_size=3),
+    st.none() | st.lists(st.text(max_size=2), max_size=2).map(tuple),
+    st.sampled_from(["", "1", "web"]),
+    st.sets(st.sampled_from(["80/tcp", "443/tcp"])),
+    st.dictionaries(st.sampled_from("XY"), st.none() | st.booleans() | st.text(max_size=1), max_size=2),
+)
+
+
+@given(CONFIGS, CONFIGS)
+def test_configs_differ_both_ways_or_not_at_all(one: ImageConfig, other: ImageConfig) -> None:
+    there, back = list(config_changes(one, other)), list(config_changes(other, one))
+    assert [(each.field, each.key, each.after, each.before) for each in there] == [
+        (each.field, each.key, each.before, each.after) for each in back
+    ]
+    assert list(config_changes(one, one)) == []
+
+    def meant(config: ImageConfig) -> object:
+        given = config.config
+        return sorted(given.env), dict(given.labels), given.cmd, given.user, given.exposed_ports, dict(given.extra)
+
+    assert bool(there) == (meant(one) != meant(other))
+
+
+@given(st.text("Package:StusVrion install \n-", max_size=80))
+def test_any_stanzas_are_read(text: str) -> None:
+    assert isinstance(dpkg_packages(text), dict)
+    assert isinstance(dpkg_packages(f"Package: a\nVersion: 1\nStatus:{text}"), dict)
 
 
 @given(st.binary(max_size=400))

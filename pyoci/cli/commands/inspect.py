@@ -25,5 +25,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     with working(arguments) as options:
         found = [inspect(name, validate=arguments.validate, options=options) for name in arguments.image]
-    sys.stdout.write(json.dumps(found, indent=4, ensure_ascii=False) + "\n")
+    shown = json.dumps(found, indent=4, ensure_ascii=False)
+    # Outside of its strings JSON is printable but for line ends, so whatever else there is can be escaped.
+    sys.stdout.write("".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in shown) + "\n")
     return 0

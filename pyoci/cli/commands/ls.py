@@ -68,7 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
 
         with working(arguments) as options:
             for tag in list_tags(arguments.name, options=options):
-                sys.stdout.write(f"{tag}\n")
+                sys.stdout.write(f"{visible(tag)}\n")
         return 0
     _list_files(arguments)
     return 0

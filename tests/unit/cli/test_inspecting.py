@@ -211,3 +211,33 @@ def test_sizes_and_budgets(app: str, other: str, capsys: pytest.CaptureFixture[s
     assert said(capsys, "size", "--top", "-1", app, status=2).startswith("error: invalid number -1 for --top")
     assert said(capsys, "size", "--top", "0", "--html", str(tmp_path / "r.html"), app)
     assert (tmp_path / "r.html").read_text().startswith("<!DOCTYPE html>")
+
+
+def test_inspect_shows_letters_and_steers_no_terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PYOCI_HOME", str(tmp_path / "store"))
+    labels = {"name": "grün", "steers": "\x9b31m\u202e\U000e0041\x1b[0m"}
+    layout = laid_out(tmp_path / "image", config=ImageConfig(AMD64, ContainerConfig(labels=labels)))
+    assert main(["copy", layout, "store:app:1"]) == 0
+    capsys.readouterr()
+    shown = said(capsys, "inspect", "app:1")
+    assert "grün" in shown
+    assert all(sign.isprintable() or sign == "\n" for sign in shown)
+    assert json.loads(shown)[0]["Config"]["Labels"] == labels
+
+
+def test_what_is_fetched_is_told_on_a_terminal_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+
+    from pyoci.cli.arguments import make_parser, working
+    from pyoci.cli.commands import cat
+    from pyoci.cli.progress import PlainReporter
+
+    parser = make_parser("cat", "")
+    cat.add_arguments(parser)
+    arguments = parser.parse_args(["app", "/file"])
+    for is_terminal in (True, False):
+        monkeypatch.setattr(sys.stderr, "isatty", lambda is_terminal=is_terminal: is_terminal)
+        with working(arguments) as options:
+            assert isinstance(options.reporter, PlainReporter) == is_terminal

@@ -74,6 +74,7 @@ def test_dpkg_knows_what_is_installed() -> None:
     assert dpkg_packages(STATUS) == {"libc6:amd64": "2.36-9", "tzdata:all": "2024a-0"}
     assert dpkg_packages("Package: base-files\nVersion: 12\nArchitecture: amd64\n") == {"base-files:amd64": "12"}
     assert dpkg_packages("") == dpkg_packages("\n\n:\nx\n") == {}
+    assert dpkg_packages("Package: a\nStatus:\nVersion: 1\n") == {}
 
 
 def test_apk_knows_what_is_installed() -> None:
@@ -161,7 +162,15 @@ def test_a_database_that_is_none_or_plays_tricks_is_refused(tmp_path: Path) -> N
         "SELECT hnum, x'00' AS blob FROM n"
     )
     with pytest.raises(ContentError, match="no table of packages"):
-        rpm_packages(database(tmp_path / "db", table=endless))
+        rpm_packages(database(tmp_path / "view", table=endless))
+    virtual = "CREATE VIRTUAL TABLE Packages USING fts5(hnum, blob)"
+    connection = sqlite3.connect(tmp_path / "virtual")
+    connection.execute("PRAGMA writable_schema = ON")
+    connection.execute("INSERT INTO sqlite_schema VALUES ('table', 'Packages', 'Packages', 0, ?)", (virtual,))
+    connection.commit()
+    connection.close()
+    with pytest.raises(ContentError, match="no table of packages"):
+        rpm_packages((tmp_path / "virtual").read_bytes())
 
 
 def test_what_changed_is_told_by_system(tmp_path: Path) -> None:
