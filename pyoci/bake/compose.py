@@ -117,7 +117,7 @@ class _Service:
 
     def _readers(self) -> dict[str, Callable[[Node], None]]:
         texts = ("context", "dockerfile", "dockerfile_inline", "target", "network")
-        lists = ("tags", "platforms", "entitlements")
+        lists = ("tags", "platforms", "entitlements", "no_cache_filter")
         entries = ("cache_from", "cache_to")
         found: dict[str, Callable[[Node], None]] = {}
         for name in texts:
@@ -140,6 +140,7 @@ class _Service:
             "sbom": lambda node: self._attest("sbom", node),
             "provenance": lambda node: self._attest("provenance", node),
             "privileged": self._privileged,
+            "isolation": self._isolation,
         }
 
     def _set(self, field: str, value: Any) -> None:
@@ -150,6 +151,14 @@ class _Service:
             raise BakeError(
                 "privileged builds are not supported",
                 hint="write RUN --security=insecure, and entitlements: [security.insecure]",
+                location=node.location,
+            )
+
+    def _isolation(self, node: Node) -> None:
+        if node.text() not in ("", "default", None):
+            raise BakeError(
+                f'the isolation "{node.text()}" is not there',
+                hint="leave it out: pyoci isolates steps as the machine allows, see `pyoci doctor`",
                 location=node.location,
             )
 

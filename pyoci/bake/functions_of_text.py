@@ -9,6 +9,7 @@ import re
 import urllib.parse
 from collections.abc import Callable, Mapping
 
+from pyoci.bake.go_regex import compile_go
 from pyoci.bake.values import Value, ValueProblem, as_number, as_text, json_text, kind
 
 __all__ = ["TEXT", "list_of", "whole"]
@@ -60,10 +61,7 @@ def _replace(text: Value, old: Value, new: Value) -> Value:
 
 
 def _compiled(pattern: Value) -> re.Pattern[str]:
-    try:
-        return re.compile(as_text(pattern))
-    except (re.error, OverflowError, ValueError) as error:
-        raise ValueProblem(f'"{as_text(pattern)}" is no regular expression: {error}') from None
+    return compile_go(as_text(pattern))
 
 
 def _regex_replace(text: Value, pattern: Value, replacement: Value) -> Value:

@@ -55,6 +55,7 @@ class BakeReader:
         self._permissions = permissions
         self._warn = options.reporter.warning
         self._platform = options.environment.platform
+        self._path = options.environment.path
         self._remote = remote
         self._environment = environment
         self._told: set[str] = set()
@@ -131,6 +132,9 @@ class BakeReader:
 
     def _build_request(self, target: Target, places: Places) -> BuildRequest:
         inline = target.dockerfile_inline
+        file = places.file
+        if (target.dockerfile or "").startswith("cwd://"):
+            file = str(self._path(file))  # a relative one would be looked for in a context that is not here
         secrets = {entry.get("id"): _secret(entry) for entry in target.secret or ()}
         if self._remote is not None and uses_git_secrets(places.context, self._remote):
             for one in self._environment.git_secrets(git_host(self._remote.url)):
@@ -138,7 +142,7 @@ class BakeReader:
         memory = str((target.resources or {}).get("memory", ""))
         return BuildRequest(
             context=places.context,
-            file="-" if inline is not None else places.file,
+            file="-" if inline is not None else file,
             stdin=inline.encode("utf-8", "surrogateescape") if inline is not None else None,
             tags=() if target.linked else target.tags or (),
             target=target.target or "",

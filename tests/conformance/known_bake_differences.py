@@ -10,6 +10,7 @@ _LOST = "buildx 0.36 loses the values of this key; pyoci sets them"
 
 KNOWN: dict[str, str] = {
     "compose-entitlements": "buildx does not read entitlements of a service; a build that needs them would fail",
+    "compose-no-cache-filter": "buildx does not read no_cache_filter of a service, though Compose has it",
     "compose-ulimit-single": "buildx makes 0 of a limit that is one number; Compose means both by it",
     "expression-bad-division": "HCL computes with infinity, which no build argument can mean",
     "expression-third": "HCL has numbers of 512 bits and shows all their digits; pyoci has those of 64 bits",

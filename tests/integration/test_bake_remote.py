@@ -175,3 +175,12 @@ def test_the_targets_of_a_repository_are_listed(bake: Bake, git: GitServer) -> N
     git.repository("project").commit(FILES)
     done = bake(git.url("project"), "--list", "type=targets,format=json")
     assert [row["name"] for row in json.loads(done.stdout)] == ["app", "default", "root"]
+
+
+def test_a_dockerfile_here_for_a_context_elsewhere(bake: Bake, git: GitServer) -> None:
+    text = 'target "default" {\n dockerfile = "cwd://Mine"\n output = ["type=local,dest=out-default"]\n}\n'
+    git.repository("project").commit({"docker-bake.hcl": text, "theirs.txt": "theirs\n", "Mine": "FROM nothing\n"})
+    bake.write("Mine", "FROM scratch\nCOPY theirs.txt /\n")
+    done = bake(git.url("project"))
+    assert done.returncode == 0, done.stderr
+    assert made(bake, "default") == {"theirs.txt": "theirs\n"}
