@@ -122,9 +122,10 @@ class Bench:
         """Runs a line whose cost does not count."""
         return self._run(tool, line)[1]
 
-    def measured(self, tool: Tool, line: str, repeats: int) -> tuple[Usage, str]:
-        """Runs a line `repeats` times; the medians, and what the last run printed."""
-        runs = [self._run(tool, line) for _ in range(repeats)]
+    def measured(self, tool: Tool, job: Job) -> tuple[Usage, str]:
+        """Runs a job as often as it says; the medians, and what the last run printed."""
+        line = tool.command(job.task(tool)) or ""
+        runs = [self._run(tool, line, daemon=job.kind != "version") for _ in range(job.repeats)]
         usages = [usage for usage, _ in runs]
         usage = Usage(
             statistics.median(one.wall_seconds for one in usages),
@@ -134,16 +135,17 @@ class Bench:
         )
         return usage, runs[-1][1]
 
-    def _run(self, tool: Tool, line: str) -> tuple[Usage, str]:
+    def _run(self, tool: Tool, line: str, *, daemon: bool = True) -> tuple[Usage, str]:
         output = self.lab.run / f"{tool.name}.output"
-        own = {self.registry.pid, *(pid for other in self.tools if other is not tool for pid in other.pids())}
+        daemons = tool.pids() if daemon else ()
+        servers = {self.registry.pid, *(pid for other in self.tools for pid in other.pids())}
         usage = measure(
             ["sh", "-c", line],
             environment=tool.environment(),
             directory=self.lab.place(tool.name),
             output=output,
-            daemons=tool.pids(),
-            strangers=own,
+            daemons=daemons,
+            strangers=servers - set(daemons),
             timeout_seconds=TIMEOUT_SECONDS,
         )
         return usage, output.read_text(errors="replace")
@@ -247,7 +249,7 @@ def do(job: Job, bench: Bench, rounds: int) -> JobResult:
                 continue
             try:
                 job.reset(tool, number, bench.call)
-                usage, output = bench.measured(tool, tool.command(job.task(tool)) or "", job.repeats)
+                usage, output = bench.measured(tool, job)
                 job.verify(tool, number, output)
             except (CommandFailed, NotThere, OSError, subprocess.SubprocessError) as error:
                 failures[tool.name] = bench.reason(error)

@@ -122,7 +122,7 @@ def cells(job: JobResult, found: ToolResult) -> list[str]:
         ratio(wall, job.fastest(builders_only=False)),
         ratio(wall, job.floor()),
         seconds(figures.cpu_seconds),
-        f"{figures.peak_bytes / 1e6:.0f}",
+        f"{figures.peak_bytes / 1e6:.0f}" if figures.peak_bytes else "–",  # over before it was looked at
         f"{figures.loopback_bytes / 1e6:.1f}",
     ]
 

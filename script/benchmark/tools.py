@@ -6,6 +6,7 @@ import os
 import shlex
 import shutil
 import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,6 +108,7 @@ def own_environment(place: Path) -> dict[str, str]:
     """A home and a temporary directory of the tool's own, and nothing of the user's."""
     for name in ("home", "tmp"):
         (place / name).mkdir(parents=True, exist_ok=True)
+    (place / "home/config.json").write_text("{}\n")  # no login; buildah wants the file where DOCKER_CONFIG is set
     return {
         "PATH": os.environ.get("PATH", os.defpath),
         "HOME": str(place / "home"),
@@ -209,7 +211,7 @@ class Bare(Daemonless):
     """
 
     def __init__(self, lab: Lab) -> None:
-        super().__init__(lab, "bare", ("curl", "tar", "gzip", "sha256sum", "python3"), reads_dockerfiles=False)
+        super().__init__(lab, "bare", ("curl", "tar", "gzip", "sha256sum"), reads_dockerfiles=False)
 
     def version(self) -> str:
         return printed("tar", "--version").splitlines()[0]
@@ -237,7 +239,8 @@ class Bare(Daemonless):
             case "go", "edited":
                 return f"rm -rf {place}/go-build && {go} {compile_it} && {push_it}"
             case ("go", "unchanged"):
-                return f"curl -fsS -o /dev/null -I http://{self.lab.registry}/v2/bases/static/manifests/latest"
+                manifest = f"http://{self.lab.registry}/v2/bases/static/manifests/latest"
+                return f"curl -fsS -o /dev/null -I -H 'Accept: {OCI_MANIFEST}' {manifest}"
             case "go-cache", _:
                 return f"{go} {compile_it} && {push_it}"
             case "tree", "cold":
@@ -251,7 +254,7 @@ class Bare(Daemonless):
             case "stages", _:
                 return "for stage in 1 2 3 4 5 6 7 8 9 10; do sleep 2 & done; wait"
             case "version", _:
-                return "python3 -c ''"
+                return joined(sys.executable, "-I", "-S", "-c", "")
             case _:
                 return None
 
