@@ -6,6 +6,7 @@ import importlib.metadata
 import json
 import os
 import subprocess
+import sysconfig
 from pathlib import Path
 
 import pytest
@@ -119,7 +120,7 @@ def test_dpkg_says_the_same_of_its_database() -> None:
 def test_python_says_the_same_of_what_is_installed() -> None:
     judged: dict[str, str] = {}
     found: dict[str, str] = {}
-    for package in importlib.metadata.distributions():
+    for package in importlib.metadata.distributions(path=[sysconfig.get_paths()["purelib"]]):
         directory = getattr(package, "_path", None)
         if directory is not None and directory.name.endswith((".dist-info", ".egg-info")):
             name = package.metadata["Name"].replace("_", "-").replace(".", "-").lower()
