@@ -14,13 +14,13 @@ import pytest
 from pyoci.content import MemoryContent
 from pyoci.content.layout import DirectoryLayout
 from pyoci.content.names import REF_NAME, with_name
-from pyoci.image import Index, encode_index, media_types
+from pyoci.image import Descriptor, Index, Manifest, encode_index, encode_manifest, media_types
 from pyoci.reference import parse_reference
 from pyoci.serve.uploads import Limits
 from pyoci.store import Store
 from tests.fakes.registry import fake_registry
 from tests.registry_world import SampleImage, sample_image, settled
-from tests.unit.serve.world import World, digest_of, fill, put_document, serving
+from tests.unit.serve.world import World, digest_as, digest_of, fill, put_document, serving
 
 
 @pytest.fixture
@@ -271,8 +271,13 @@ def open_files(digest: str) -> int:
 
 @pytest.mark.parametrize("patience", ["hangs up", "reads nothing"])
 def test_a_client_that_does_not_want_it_all(tmp_path: Path, patience: str) -> None:
-    image = fill(tmp_path, "app:1", sample_image(32 << 20))
-    digest = image.layers[0].digest
+    layer = Descriptor(media_types.LAYER, digest_as(b"a terabyte of nothing"), 1 << 40)
+    config = sample_image(1).config
+    manifest = encode_manifest(Manifest(config, (layer,)))
+    put_document(tmp_path, "app:1", manifest.descriptor(), manifest.raw)
+    with Store(tmp_path / "store") as store, store.blob_path(layer.digest).open("wb") as sparse:
+        sparse.truncate(layer.size)
+    digest = layer.digest
     with serving(tmp_path, limits=Limits(stall_seconds=0.5)) as world:
         host, _, port = world.address.partition(":")
         with socket.create_connection((host, int(port)), timeout=20) as connection:
