@@ -21,6 +21,7 @@ from pyoci.errors import PyociError, RegistryError, UsageError
 from pyoci.image import media_types
 from pyoci.location import Location
 from pyoci.progress import Reporter, TransferKind
+from tests.integration.accounts import Installation, root_account, temporary_account
 from tests.integration.go_base import small_base
 from tests.integration.judged import HOST
 from tests.integration.real.programs import output
@@ -338,3 +339,29 @@ def test_targets_of_bake_share_a_cache(world: World) -> None:
     assert set(world.heard.ran) == BUILDER | SHIPPED
     bake(requests(**source("cache")), options=world.options("two"))
     assert world.heard.ran == []
+
+
+@pytest.mark.parametrize("subordinate_ids", [True, False], ids=["subuid", "single"])
+def test_what_a_user_exported_root_finds(pyoci: Installation, busybox_tar: Path, subordinate_ids: bool) -> None:
+    dockerfile = (
+        "FROM scratch AS base\nADD busybox.tar /\n"
+        "FROM base AS build\nRUN echo x > /f && chown 12:34 /f && chmod 4750 /f\n"
+        "FROM base\nCOPY --from=build /f /f\nRUN --mount=type=bind,from=build,target=/b cp -a /b/f /g\n"
+    )
+    with temporary_account(subordinate_ids=subordinate_ids) as user, root_account() as root:
+        context = user.home / "context"
+        context.mkdir(mode=0o755)
+        (context / "Dockerfile").write_text(dockerfile)
+        shutil.copy(busybox_tar, context / "busybox.tar")
+        cache = user.home / "cache"
+        flags = ("build", "--progress=plain", "--preflight=off", str(context))
+        exported = pyoci.run(user, *flags, "--cache-to", f"type=local,dest={cache},mode=max")
+        assert exported.returncode == 0, exported.stderr
+        assert exported.stderr.count("CACHED") == 0
+        imported = pyoci.run(root, *flags, "--cache-from", f"type=local,src={cache}")
+        assert imported.returncode == 0, imported.stderr
+        assert imported.stderr.count("CACHED") == 4
+        assert "DONE" not in imported.stderr
+        assert imported.stdout == exported.stdout
+        plain = pyoci.run(root, *flags, "--no-cache")
+        assert plain.stdout == exported.stdout
