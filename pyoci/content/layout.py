@@ -18,7 +18,7 @@ from typing import BinaryIO
 from pyoci.content.names import IMAGE_NAME, REF_NAME, find_root, images_of
 from pyoci.content.referrers import referrers_among
 from pyoci.content.sniff import document_descriptor
-from pyoci.content.verify import DOCUMENT_LIMIT, VerifyingReader
+from pyoci.content.verify import DOCUMENT_LIMIT, VerifyingReader, verified
 from pyoci.digest import Digest
 from pyoci.errors import ContentError, ContentNotFound, InvalidDocument
 from pyoci.image import Index, decode_index, media_types
@@ -162,7 +162,7 @@ class DirectoryLayout:
             _made_directory(algorithm, blobs, self.path) as folder,
             _replacing(encoded, folder, self.path) as write,
         ):
-            reader = VerifyingReader(stream, descriptor)
+            reader = verified(stream, descriptor)
             while data := reader.read(_CHUNK):
                 write(data)
 

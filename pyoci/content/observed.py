@@ -29,6 +29,16 @@ class ObservedReader(io.RawIOBase):
         self._reopen = reopen
         self._done = 0
 
+    @property
+    def observed(self) -> BinaryIO:
+        """What is read now."""
+        return self._stream
+
+    @property
+    def untouched(self) -> bool:
+        """Whether nothing was read yet, since the beginning or since it was begun again."""
+        return not self._done
+
     def readable(self) -> bool:
         return True
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO, TypeVar, cast
 
+from pyoci.content.observed import ObservedReader
 from pyoci.digest import new_hash
 from pyoci.errors import DigestMismatch, InvalidDocument
 from pyoci.image.descriptor import Descriptor
 
-__all__ = ["DOCUMENT_LIMIT", "VerifyingReader", "read_document"]
+__all__ = ["DOCUMENT_LIMIT", "VerifyingReader", "read_document", "verified", "verifies"]
 
 DOCUMENT_LIMIT = 4 * 1024 * 1024
 """Bytes that a manifest, index or config may have: what registries accept (distribution-spec: at least 4 MiB)."""
@@ -46,6 +47,13 @@ class VerifyingReader(io.RawIOBase):
     def verified(self) -> bool:
         """Whether the end was reached and the digest was right."""
         return self._verified
+
+    def proves(self, descriptor: Descriptor) -> bool:
+        """As `verifies`."""
+        return not self._done and (descriptor.digest, descriptor.size) == (
+            self._descriptor.digest,
+            self._descriptor.size,
+        )
 
     def readable(self) -> bool:
         return True
@@ -128,6 +136,28 @@ class VerifyingReader(io.RawIOBase):
         if not self.closed:
             self._stream.close()
         super().close()
+
+
+def verified(stream: BinaryIO, descriptor: Descriptor) -> BinaryIO:
+    """The stream, reading which proves that it is the descriptor's content, as with VerifyingReader.
+
+    A stream that does so already, as those of most sources do, is returned as it is: hashing is what most of the time of
+    a transfer goes to.
+    """
+    return stream if verifies(stream, descriptor) else cast("BinaryIO", VerifyingReader(stream, descriptor))
+
+
+def verifies(stream: object, descriptor: Descriptor) -> bool:
+    """Whether reading the stream proves already that it is the descriptor's content, all of which is still to be read."""
+    match stream:
+        case VerifyingReader():
+            return stream.proves(descriptor)
+        case ObservedReader():
+            return stream.untouched and verifies(stream.observed, descriptor)
+        case io.BufferedReader():
+            return verifies(stream.raw, descriptor)
+        case _:
+            return False
 
 
 def read_document(stream: BinaryIO, descriptor: Descriptor, *, limit: int = DOCUMENT_LIMIT) -> bytes:

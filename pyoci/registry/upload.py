@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import BinaryIO, cast
 from urllib.parse import urlencode
 
-from pyoci.content.verify import VerifyingReader
+from pyoci.content.verify import VerifyingReader, verifies
 from pyoci.errors import ContentError, PyociError, RegistryError
 from pyoci.image.descriptor import Descriptor
 from pyoci.registry.failure import TransportFailure
@@ -225,7 +225,7 @@ class _Source:
     def __init__(self, stream: BinaryIO, descriptor: Descriptor) -> None:
         self._stream = stream
         self._descriptor = descriptor
-        self._reader: VerifyingReader | None = None
+        self._reader: BinaryIO | None = None
         self._at = 0
         self.sent = 0
         """The furthest byte that was handed out."""
@@ -265,12 +265,17 @@ class _Source:
                 if not self._stream.seekable():
                     raise ContentError(f"{self._descriptor.digest} cannot be read a second time")
                 self._stream.seek(0)
-            unclosed = cast("BinaryIO", _Unclosed(self._stream))
-            self._reader, self._at = VerifyingReader(unclosed, self._descriptor), 0
+            self._reader, self._at = self._verified(), 0
         while self._at < offset:
             self._at += len(self._read(min(_PIECE, offset - self._at)))
         if not self._descriptor.size:
             self._read(1)  # nothing will be read, and yet it must be the empty blob
+
+    def _verified(self) -> BinaryIO:
+        if verifies(self._stream, self._descriptor):
+            return self._stream
+        unclosed = cast("BinaryIO", _Unclosed(self._stream))
+        return cast("BinaryIO", VerifyingReader(unclosed, self._descriptor))
 
 
 class _Unclosed:

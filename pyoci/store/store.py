@@ -136,9 +136,9 @@ class Store:
         if self.has(descriptor):
             stream.close()
             return
-        from pyoci.content.verify import VerifyingReader
+        from pyoci.content.verify import verified
 
-        with self._arriving(descriptor.digest) as blob, VerifyingReader(stream, descriptor) as reader:
+        with self._arriving(descriptor.digest) as blob, verified(stream, descriptor) as reader:
             while data := reader.read(_CHUNK):
                 with storage_errors(self.root):
                     blob.stream.write(data)

@@ -10,9 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyoci.content.verify import DOCUMENT_LIMIT, VerifyingReader, read_document
+from pyoci.content.observed import ObservedReader
+from pyoci.content.verify import DOCUMENT_LIMIT, VerifyingReader, read_document, verified, verifies
 from pyoci.digest import Digest
 from pyoci.errors import DigestMismatch, InvalidDocument
+from pyoci.image.descriptor import Descriptor
 from tests.content_laws import descriptor_of
 
 DATA = b"0123456789"
@@ -138,3 +140,57 @@ def test_a_document_of_just_the_limit_is_read() -> None:
 def test_a_document_that_lies_about_its_size_is_refused() -> None:
     with pytest.raises(DigestMismatch):
         read_document(io.BytesIO(b" " * (DOCUMENT_LIMIT + 1)), replace(WANTED, digest=Digest(WANTED.digest)))
+
+
+LONG = DATA * 10
+BLOB = descriptor_of(LONG)
+
+
+def verifying(data: bytes = LONG) -> BinaryIO:
+    return io.BufferedReader(VerifyingReader(io.BytesIO(data), BLOB))
+
+
+def test_what_proves_itself_is_hashed_once() -> None:
+    for stream in (verifying(), cast("BinaryIO", ObservedReader(verifying(), lambda _: None))):
+        assert verifies(stream, BLOB)
+        assert verified(stream, BLOB) is stream
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [replace(BLOB, digest=WANTED.digest), replace(BLOB, size=99)],
+    ids=["digest", "size"],
+)
+def test_what_proves_something_else_proves_nothing(wanted: Descriptor) -> None:
+    stream = verifying()
+    assert not verifies(stream, wanted)
+    with pytest.raises(DigestMismatch):
+        verified(stream, wanted).read()
+
+
+def test_what_was_read_in_part_proves_nothing() -> None:
+    buffered = verifying()
+    buffered.read(1)
+    assert not verifies(buffered, BLOB)
+    observed = ObservedReader(verifying(), lambda _: None)
+    observed.read(1)
+    assert not verifies(observed, BLOB)
+    assert not verifies(io.BytesIO(LONG), BLOB)
+
+
+def test_an_observed_stream_that_is_begun_again_proves_itself_again() -> None:
+    observed = ObservedReader(verifying(), lambda _: None, reopen=verifying)
+    observed.read(10)
+    observed.seek(0)
+    assert verifies(observed, BLOB)
+
+
+@pytest.mark.parametrize("size", [7, 100, 1000])
+@pytest.mark.parametrize("data", [LONG[:-1], LONG + b"x", LONG[:-1] + b"x"], ids=["short", "long", "changed"])
+def test_no_last_byte_of_what_is_wrong_is_given_out(data: bytes, size: int) -> None:
+    stream = verified(verifying(data), BLOB)
+    seen = b""
+    with pytest.raises(DigestMismatch):
+        while piece := stream.read(size):
+            seen += piece
+    assert len(seen) < len(LONG)
