@@ -141,14 +141,14 @@ class VerifyingReader(io.RawIOBase):
 def verified(stream: BinaryIO, descriptor: Descriptor) -> BinaryIO:
     """The stream, reading which proves that it is the descriptor's content, as with VerifyingReader.
 
-    A stream that does so already, as those of most sources do, is returned as it is: hashing is what most of the time of
-    a transfer goes to.
+    A stream that does so already, as those of most sources do, is returned as it is: hashing is what most of the time
+    of a transfer goes to.
     """
     return stream if verifies(stream, descriptor) else cast("BinaryIO", VerifyingReader(stream, descriptor))
 
 
 def verifies(stream: object, descriptor: Descriptor) -> bool:
-    """Whether reading the stream proves already that it is the descriptor's content, all of which is still to be read."""
+    """Whether reading the stream proves by itself that it is the descriptor's content, all of it still to be read."""
     match stream:
         case VerifyingReader():
             return stream.proves(descriptor)
