@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import http.client
 import json
+import shutil
 import signal
 import socket
 import time
@@ -136,6 +137,7 @@ def test_memory_does_not_grow_with_a_blob(tmp_path: Path, record_property: objec
         pull_seconds = time.monotonic() - started - 1
         pulled = peak(server) - before
         assert server.end()[0] == 0
+    shutil.rmtree(tmp_path / "store")
     assert pushed < LIMIT
     assert pulled < LIMIT
     if callable(record_property):
