@@ -1,26 +1,32 @@
-"""What is attested of the images of one build: provenance, from what the command knows of it."""
+"""What is attested of the images of one build: their packages, and how they came to be."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
 from pyoci.api.certificates import read_ca_bundle
 from pyoci.api.contexts import git_context, is_url
 from pyoci.api.output_options import image_output
+from pyoci.api.preflight import StoreMemory
 from pyoci.api.prepare import Prepared
 from pyoci.api.services import Services
 from pyoci.build import host
-from pyoci.build.attestations import Attest, Statement, statement
+from pyoci.build.attestations import SPDX_TYPE, Attest, Statement, image_url, statement
 from pyoci.build.builder import Built
 from pyoci.build.materials import Material
 from pyoci.build.provenance import PREDICATE_TYPE, BuildFacts, provenance
 from pyoci.build.request import BuildRequest
+from pyoci.build.stage_plan import timestamp
 from pyoci.digest import digest_hex, sha256_digest
 from pyoci.errors import BuildError, UsageError
 from pyoci.fetch.url import public
 from pyoci.image import Image
+from pyoci.inspection.packages_diff import PackageChange
+from pyoci.inspection.spdx import Subject, image_packages, os_release, spdx_document
+from pyoci.preflight.reading import Files
 from pyoci.progress import Reporter
 
 __all__ = ["attester", "check_attested"]
@@ -42,24 +48,60 @@ def check_attested(request: BuildRequest, reporter: Reporter) -> None:
         elif image_output(output, request).form.docker_types:
             raise UsageError(
                 "attestations are not possible with docker's media types",
-                hint="leave out oci-mediatypes=false, or write --provenance=false",
+                hint="leave out oci-mediatypes=false, or write --provenance=false and --sbom=false",
             )
 
 
 def attester(parts: Prepared, services: Services) -> Attest:
-    """Says of every image of a build how it came to be.
+    """Says of every image of a build what is in it and how it came to be, as far as that is asked for.
 
     Raises:
         BuildError: what would be told holds a secret.
     """
-    facts = _facts(parts, services)
+    request = parts.request
+    facts = _facts(parts, services) if request.provenance else None
+    inventories: dict[str, _Inventory] = {}
 
     def attest(built: Built, image: Image) -> Sequence[Statement]:
-        said = statement(image, parts.tags, PREDICATE_TYPE, provenance(built.plan, image, facts))
-        _refuse_secrets(said, parts)
-        return (said,)
+        said: list[Statement] = []
+        if request.sbom:
+            name = built.filesystem.result_id
+            if name not in inventories:
+                inventories[name] = _inventory(built, services)
+            said.append(_sbom(image, parts, inventories[name]))
+        if facts is not None:
+            said.append(statement(image, parts.tags, PREDICATE_TYPE, provenance(built.plan, image, facts)))
+            _refuse_secrets(said[-1], parts)
+        return said
 
     return attest
+
+
+@dataclass(frozen=True, slots=True)
+class _Inventory:
+    """What is in one file system."""
+
+    packages: Sequence[PackageChange]
+    release: Mapping[str, str]
+
+
+def _inventory(built: Built, services: Services) -> _Inventory:
+    tree = services.trees.of(built.filesystem)
+    files = Files(tree, spool=services.store.root / "tmp", memory=StoreMemory(services))
+    return _Inventory(image_packages(files, warn=services.reporter.warning), os_release(tree))
+
+
+def _sbom(image: Image, parts: Prepared, inventory: _Inventory) -> Statement:
+    from pyoci import __version__
+
+    subject = Subject(
+        name=parts.tags[0].familiar if parts.tags else str(image.digest),
+        digest=image.digest,
+        url=image_url(parts.tags[0], image.platform) if parts.tags else "",
+        created=timestamp(parts.epoch),
+        tool=f"pyoci-{__version__}",
+    )
+    return statement(image, parts.tags, SPDX_TYPE, spdx_document(subject, inventory.packages, inventory.release))
 
 
 def _facts(parts: Prepared, services: Services) -> BuildFacts:

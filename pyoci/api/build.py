@@ -66,7 +66,7 @@ class BuildResult:
             "containerimage.descriptor": descriptor,
             "containerimage.digest": self.descriptor.digest,
         }
-        if is_single:
+        if self.image_id != self.descriptor.digest:
             result["containerimage.config.digest"] = self.image_id
         if self.tags:
             result["image.name"] = ",".join(str(tag) for tag in self.tags)

@@ -43,7 +43,7 @@ def _build(parts: Prepared, services: Services, watch: Watch) -> BuildResult:
     parts.secrets.check()
     build_services = parts.build_services()
     check_outputs(request, parts.platforms)
-    if request.provenance:
+    if request.provenance or request.sbom:
         from pyoci.api.attest import check_attested
 
         check_attested(request, services.reporter)
@@ -97,7 +97,7 @@ def finish(parts: Prepared, built: tuple[Built, ...], services: Services, watch:
         built = with_inline_cache(built, targets, services, parts.epoch)
     preflight(request, built, services, parts.secrets, parts.dockerfile.check)
     attest = None
-    if request.provenance:
+    if request.provenance or request.sbom:
         from pyoci.api.attest import attester
 
         attest = attester(parts, services)

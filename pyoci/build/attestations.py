@@ -23,8 +23,10 @@ from pyoci.store import Store
 if TYPE_CHECKING:
     from pyoci.build.builder import Built
 
-__all__ = ["Attest", "Statement", "attestation_descriptor", "image_url", "local_image_url", "statement"]
+__all__ = ["SPDX_TYPE", "Attest", "Statement", "attestation_descriptor", "image_url", "local_image_url", "statement"]
 
+SPDX_TYPE = "https://spdx.dev/Document"
+"""Predicate type of an SPDX document."""
 _NO_PLATFORM = Platform("unknown", "unknown")
 _EMPTY = b"{}"
 

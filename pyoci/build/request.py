@@ -105,6 +105,8 @@ class BuildRequest:
     """Rules that do not count, by name."""
     provenance: Literal["", "min", "max"] = ""
     """How much is told of the build in an attestation beside the image; empty makes none."""
+    sbom: bool = False
+    """Whether an attestation beside the image lists its packages."""
     builder_id: str = ""
     """A URI of who builds, for the provenance."""
     isolation: str = ""

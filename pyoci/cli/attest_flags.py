@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, cast
 
 from pyoci.cli.arguments import FALSE, TRUE, key_values
@@ -20,6 +20,7 @@ class Attestations:
 
     provenance: Literal["", "min", "max"] = ""
     builder_id: str = ""
+    sbom: bool = False
 
 
 def parse_attestations(attest: Iterable[str], *, provenance: str, sbom: str) -> Attestations:
@@ -44,17 +45,21 @@ def parse_attestations(attest: Iterable[str], *, provenance: str, sbom: str) -> 
         if values.pop("disabled", "false") in TRUE:
             continue
         if kind == "provenance":
-            found = _provenance(flag, values)
+            mode, builder = _provenance(flag, values)
+            found = replace(found, provenance=mode, builder_id=builder)
         elif kind == "sbom":
-            raise UsageError(
-                f"{flag}: no SBOM is made", hint=f"leave it out, or write {'--sbom=false' if sbom else 'disabled=true'}"
-            )
+            if values:
+                raise UsageError(
+                    f'{flag}: unexpected key "{min(values)}"',
+                    hint="the list is made by pyoci itself: there is no generator to choose",
+                )
+            found = replace(found, sbom=True)
         else:
-            raise UsageError(f'{flag}: unknown attestation type "{kind}"', hint="the type is provenance")
+            raise UsageError(f'{flag}: unknown attestation type "{kind}"', hint="the types are provenance and sbom")
     return found
 
 
-def _provenance(flag: str, values: dict[str, str]) -> Attestations:
+def _provenance(flag: str, values: dict[str, str]) -> tuple[Literal["min", "max"], str]:
     unknown = sorted(set(values) - set(_KEYS))
     if unknown:
         raise UsageError(f'{flag}: unexpected key "{unknown[0]}"', hint=f"the keys are {', '.join(_KEYS)} and disabled")
@@ -64,4 +69,4 @@ def _provenance(flag: str, values: dict[str, str]) -> Attestations:
     version = values.get("version", "v1")
     if version != "v1":
         raise UsageError(f'{flag}: provenance is written in version v1, not "{version}"', hint="leave version out")
-    return Attestations(cast('Literal["min", "max"]', mode), values.get("builder-id", ""))
+    return cast('Literal["min", "max"]', mode), values.get("builder-id", "")

@@ -51,7 +51,6 @@ def add_docker_flags(parser: argparse.ArgumentParser) -> None:
             constant = text in TRUE
             add(f"{flag}={text}", dest=name, action="store_const", const=constant, help=argparse.SUPPRESS)
     add("--builder", default="", metavar="NAME", help="there are no builders to choose from")
-    add("--sbom", default="", metavar="false", help="no SBOM is made")
     for flag in REFUSED:
         arity = 0 if flag in _SWITCHES else None
         parser.add_argument(flag, action=_Refused, nargs=arity, help=argparse.SUPPRESS)

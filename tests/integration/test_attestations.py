@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -28,6 +30,7 @@ from tests.integration.real.docker import RealDocker
 from tests.integration.real.registry import real_registry
 
 Build = Callable[..., Attested]
+GO = {"PATH": f"/usr/local/go/bin:{os.environ.get('PATH', '')}", "HOME": "/nonexistent", "GOCACHE": "off"}
 
 BUILDKITS_OWN = {
     # The frontend's own request repeated, as it has subrequests; its versions.
@@ -227,6 +230,40 @@ def test_a_build_of_the_network_alone_is_complete(world: Path) -> None:
     metadata = found["runDetails"]["metadata"]
     assert metadata["buildkit_completeness"] == {"request": True, "resolvedDependencies": True}
     assert metadata["buildkit_hermetic"] is True
+
+
+@pytest.mark.needs_apt
+@pytest.mark.needs_go
+def test_packages_are_those_that_the_tools_know(world: Path) -> None:
+    """Of this machine's own database, and of a program of its Go toolchain."""
+    Path("packages").mkdir()
+    program = Path(shutil.which("gofmt") or "/usr/local/go/bin/gofmt").resolve()
+    for source, name in (("/var/lib/dpkg/status", "status"), ("/usr/lib/os-release", "os-release"), (program, "gofmt")):
+        shutil.copy(source, Path("packages") / name)
+    Path("packages/Dockerfile").write_text(
+        "FROM scratch\nCOPY status /var/lib/dpkg/\nCOPY os-release /usr/lib/\nCOPY --chmod=755 gofmt /bin/\n"
+    )
+    flags = ["--sbom=true", "--provenance=true", "-t", "listed:1", "-o", "type=oci,dest=packages.tar"]
+    assert main(["build", "-q", "--preflight=off", *flags, "packages"]) == 0
+    found = read_attested(world / "packages.tar")
+    kinds = [layer["annotations"]["in-toto.io/predicate-type"] for layer in found.manifest["layers"]]
+    assert kinds == ["https://spdx.dev/Document", "https://slsa.dev/provenance/v1"]
+    assert found.statement["subject"][0]["name"] == "pkg:docker/listed@1?platform=linux%2Famd64"
+    document = found.statement["predicate"]
+    assert (document["spdxVersion"], document["packages"][0]["name"]) == ("SPDX-2.3", "listed:1")
+    listed = {(p["name"], p["versionInfo"]) for p in document["packages"][1:]}
+    admin = world / "admin"  # a copy, so that nobody who installs something meanwhile is in the way
+    for directory in ("info", "updates"):
+        (admin / directory).mkdir(parents=True)
+    shutil.copy("packages/status", admin / "status")
+    form = "--showformat=${db:Status-Status} ${Package} ${Version}\n"
+    command = ["dpkg-query", f"--admindir={admin}", "--show", form]
+    query = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    rows = [line.split() for line in query.stdout.splitlines()]
+    debian = {(name, version) for status, name, version in rows if status == "installed"}
+    assert len(debian) > 50
+    told = subprocess.run(["go", "version", str(program)], capture_output=True, text=True, timeout=60, env=GO).stdout
+    assert listed == debian | {("stdlib", told.split()[1])}
 
 
 # others' programs

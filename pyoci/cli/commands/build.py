@@ -74,7 +74,8 @@ def _add_result(parser: argparse.ArgumentParser) -> None:
     add("--metadata-file", metavar="FILE", help="write digests and names to a JSON file")
     _repeated(parser, "--label", "KEY=VALUE", "metadata of the image")
     add("--provenance", default="", metavar="true|mode=min|max", help="tell beside the image how it was built")
-    _repeated(parser, "--attest", "type=provenance,mode=M", "the same, as a list of keys")
+    add("--sbom", default="", metavar="true|false", help="list beside the image the packages that are in it")
+    _repeated(parser, "--attest", "type=T[,mode=M]", "provenance or sbom, as a list of keys")
     _repeated(parser, "--annotation", "[TYPE:]KEY=VALUE", "annotation of the manifest, or of index: and others")
 
 
@@ -231,6 +232,7 @@ def _request(arguments: argparse.Namespace) -> BuildRequest:
         step_timeout_seconds=arguments.step_timeout,
         provenance=attested.provenance,
         builder_id=attested.builder_id,
+        sbom=attested.sbom,
         isolation=arguments.isolation,
         preflight=arguments.preflight,
         preflight_for=arguments.preflight_for,

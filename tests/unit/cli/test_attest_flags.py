@@ -23,10 +23,17 @@ NOTHING = Attestations()
         (("type=provenance",), "", Attestations("min")),
         (("type=provenance,mode=max",), "", Attestations("max")),
         (("type=provenance,disabled=true", "type=sbom,disabled=true"), "", NOTHING),
+        (("type=sbom",), "mode=max", Attestations("max", sbom=True)),
+        (("type=sbom,disabled=false",), "", Attestations(sbom=True)),
     ],
 )
 def test_what_is_asked_for(attest: tuple[str, ...], provenance: str, asked: Attestations) -> None:
     assert parse_attestations(attest, provenance=provenance, sbom="") == asked
+
+
+def test_a_list_of_packages() -> None:
+    assert parse_attestations((), provenance="", sbom="true") == Attestations(sbom=True)
+    assert parse_attestations((), provenance="", sbom="false") == NOTHING
 
 
 @pytest.mark.parametrize(
@@ -36,6 +43,7 @@ def test_what_is_asked_for(attest: tuple[str, ...], provenance: str, asked: Atte
         ((), "version=v0.2", "provenance is written in version v1"),
         ((), "color=red", 'unexpected key "color"'),
         (("type=provenance",), "true", "--provenance=true: duplicate attestation of type provenance"),
+        (("type=sbom,generator=example/scanner",), "", 'unexpected key "generator"'),
         (("type=vex",), "", '--attest type=vex: unknown attestation type "vex"'),
         (("mode=max",), "", '--attest mode=max: unknown attestation type ""'),
     ],
