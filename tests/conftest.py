@@ -94,7 +94,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "git": _programs("git"),
     "apt": _apt,
     "binfmt": _binfmt,
-    "qemu": _programs("qemu-x86_64-static", "qemu-arm-static"),
+    "qemu": _programs("qemu-x86_64-static", "qemu-arm-static", "qemu-aarch64-static"),
     "rpm": _programs("rpm", "rpmbuild"),
     "browser": _programs("firefox-esr"),
 }
