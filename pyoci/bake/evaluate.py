@@ -99,6 +99,9 @@ def _conditional(expression: syntax.Conditional, scope: Scope) -> Value:
         other = evaluate(expression.no if chosen else expression.yes, scope)
     except BakeError:
         return value  # what is not chosen need not have a value
+    kinds = {kind(value), kind(other)} - {"null"}
+    if len(kinds) > 1 and not ("string" in kinds and kinds <= {"string", "number", "bool"}):
+        raise ValueProblem(f"the results of ? and : are of two types: {' and '.join(sorted(kinds))}")
     return unified(value, other)
 
 

@@ -33,7 +33,8 @@ _ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|.)", re.DOTALL)
 _SIMPLE = {"n": "\n", "r": "\r", "t": "\t", '"': '"', "\\": "\\"}
 _START = re.compile(r"\$\$\{|%%\{|[$%]\{")
 _START_QUOTED = re.compile(r"\\.|\$\$\{|%%\{|[$%]\{", re.DOTALL)
-_LINE = re.compile(r"[^\n]*\n|[^\n]+")
+_LINE = re.compile(r"[^\n]*[$%][^\n](?=\n)|[^\n]*\n|[^\n]+")
+"""What a `~` reaches: a line; HCL's scanner takes the line end apart from a `$` or `%` and one more sign before it."""
 _WORD = re.compile(r"\s*([^\W\d][\w-]*)")
 _FOR = re.compile(r"\s*([^\W\d][\w-]*)\s*(?:,\s*([^\W\d][\w-]*)\s*)?\bin\b")
 _CLOSING = {"if": ("else", "endif"), "else": ("endif",), "for": ("endfor",)}
