@@ -79,7 +79,7 @@ def delete(name: str, *, options: Options | None = None) -> Digest:
             hint=f"write {reference.familiar_name}:TAG for a tag, or …@sha256:DIGEST for a manifest with all its tags",
         )
     with opened(options) as services:
-        repository = services.client.repository(reference)
+        repository = services.client.repository(reference, direct=True)
         root = repository.resolve()
         digest, subject = root.digest, None if reference.tag else _subject_of(root, repository)
         try:

@@ -49,13 +49,17 @@ class RegistryClient:
             cancelled=event,
         )
 
-    def repository(self, reference: Reference, *, mount_from: MountFrom | None = None) -> Repository:
-        """The repository of a reference; opens no connection.
+    def repository(
+        self, reference: Reference, *, mount_from: MountFrom | None = None, direct: bool = False
+    ) -> Repository:
+        """The repository of a reference; opens no connection. With `direct`, no mirror is asked for it.
 
         Raises:
             UsageError: the configuration blocks the name.
         """
-        return Repository(self._session, reference, mount_from=mount_from, take_partial=self._take_partial)
+        return Repository(
+            self._session, reference, mount_from=mount_from, take_partial=self._take_partial, direct=direct
+        )
 
     def ping(self, registry: str) -> None:
         """Proves that a registry answers to this user, as `docker login` does.

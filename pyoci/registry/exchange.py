@@ -22,10 +22,11 @@ T = TypeVar("T")
 class Exchange:
     """A session, seen from one repository. May be used from several threads."""
 
-    def __init__(self, session: Session, reference: Reference, *, writing: bool) -> None:
+    def __init__(self, session: Session, reference: Reference, *, writing: bool, direct: bool = False) -> None:
+        """`direct` asks no mirror: for what is about to be changed, only the registry itself knows it."""
         self.session = session
         self.reference = reference
-        self._readers = session.hosts.endpoints(reference)
+        self._readers = session.hosts.endpoints(reference, push=direct)
         self._writing = writing
 
     @property

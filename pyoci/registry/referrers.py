@@ -83,9 +83,10 @@ class _Fallback:
 class FallbackIndexes:
     """Keeps the fallback tags of a registry that does not know `subject`. One change at a time in this process."""
 
-    def __init__(self, exchange: Exchange, put: PutManifest) -> None:
+    def __init__(self, exchange: Exchange, put: PutManifest, has: Callable[[Descriptor], bool]) -> None:
         self._exchange = exchange
         self._put = put
+        self._has = has
         self._lock = threading.Lock()
 
     def after_push(self, raw: bytes, media_type: str, answer: Answer) -> None:
@@ -143,16 +144,24 @@ class FallbackIndexes:
         index = changed(before.index)
         if index is None:
             return None
-        document = encode_index(replace(index, media_type=media_types.INDEX))
+        condition = before.condition if conditional else {}
         try:
-            self._put(document.raw, document.media_type, fallback_tag(subject), before.condition if conditional else {})
+            self._write(subject, index, condition)
         except RegistryError as error:
-            if error.status != 412:
+            if error.status == 412:
+                return error.message
+            kept = tuple(entry for entry in index.manifests if error.status in (400, 404) and self._has(entry))
+            if not 0 < len(kept) < len(index.manifests):
                 raise
-            return error.message
+            # What was deleted behind its list's back: registries refuse an index of what they have not got.
+            self._write(subject, replace(index, manifests=kept), condition)
         if changed(_fallback(self._exchange, subject).index) is None:
             return None
         return "somebody else wrote it at the same time"
+
+    def _write(self, subject: Digest, index: Index, condition: Mapping[str, str]) -> None:
+        document = encode_index(replace(index, media_type=media_types.INDEX))
+        self._put(document.raw, document.media_type, fallback_tag(subject), condition)
 
 
 def _fallback(exchange: Exchange, digest: Digest) -> _Fallback:

@@ -57,15 +57,16 @@ class Repository:
         *,
         mount_from: MountFrom | None = None,
         take_partial: TakePartial = lambda descriptor: None,
+        direct: bool = False,
     ) -> None:
         self.reference = reference
         self._session = session
-        self._exchange = Exchange(session, reference, writing=mount_from is not None)
+        self._exchange = Exchange(session, reference, writing=mount_from is not None, direct=direct)
         self._mount_from = mount_from
         self._take_partial = take_partial
         self._lock = threading.Lock()
         self._opened: dict[Digest, UploadSession] = {}
-        self._fallbacks = FallbackIndexes(self._exchange, self._put_if)
+        self._fallbacks = FallbackIndexes(self._exchange, self._put_if, self.has)
 
     def resolve(self, reference: str | None = None) -> Descriptor:
         """What a tag or digest means now; without one, the digest or tag of the repository's own reference.

@@ -202,6 +202,13 @@ def test_without_fallback_the_mirror_is_all_there_is(fault: Action, kind: type[E
         assert pair.told == []
 
 
+def test_what_is_to_be_changed_is_looked_up_where_it_is() -> None:
+    with mirrored() as pair:
+        reference = parse_reference(f"{pair.origin.host}/team/app:1")
+        assert pair.client.repository(reference, direct=True).resolve() == IMAGE.root
+        assert pair.mirror.seen == []
+
+
 def test_pushes_go_to_the_registry_itself() -> None:
     with mirrored() as pair:
         pair.origin.repos.clear()

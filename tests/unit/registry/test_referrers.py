@@ -221,6 +221,16 @@ def test_a_push_that_was_stopped_before_the_list_is_mended_by_the_next(tagged: b
         assert listed(here) == [root.digest]
 
 
+def test_an_entry_whose_manifest_is_gone_hinders_nobody() -> None:
+    """Registries refuse an index that lists what they have not got; so does Debian's."""
+    with world(FakeRegistry(lists_referrers=False)) as here:
+        here.publish(IMAGE)
+        gone, kept = attach(here, b"gone"), attach(here, b"kept")
+        del here.registry.repo("team/app").manifests[gone.digest]
+        new = attach(here, b"new")
+        assert listed(here) == [kept.digest, new.digest]
+
+
 def test_a_tag_that_is_used_for_something_else_is_not_overwritten() -> None:
     with world(FakeRegistry(lists_referrers=False)) as here:
         here.publish(IMAGE, "team/app", "1", TAG)
