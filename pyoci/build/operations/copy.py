@@ -42,12 +42,13 @@ class Placement:
         return replace(source, path=path, uid=uid, gid=gid, mode=mode, mtime=mtime)
 
     def parent(self, path: LayerPath, above: Entry | None) -> Entry:
-        """A directory that the destination implies: an octal mode is its mode too, a symbolic one is not (BuildKit).
+        """A directory that the destination implies: an octal mode is its mode too, but for set-ID and sticky bits, and a
+        symbolic one is not (BuildKit).
 
         A set-group-ID directory above hands its bit down, and its group unless an owner was named, as mkdir(2) does.
         """
         uid, gid = self.owner or (0, 0)
-        mode = 0o755 if self.mode is None or self.mode.octal is None else self.mode.octal
+        mode = 0o755 if self.mode is None or self.mode.octal is None else self.mode.octal & 0o777
         if above is not None and above.mode & stat.S_ISGID:
             mode |= stat.S_ISGID
             gid = gid if self.owner else above.gid

@@ -63,13 +63,13 @@ def chown_ids(files: FileView, owner: str, warn: Callable[[str], None]) -> tuple
     told.
 
     Raises:
-        BuildError: a name, and the image has no passwd (or group) to look it up in.
+        BuildError: a name, and there is nothing at all in the image.
     """
     name, _, group = owner.partition(":")
     uid = _number(name)
     gid = uid
     if uid is None:
-        _require(files, "etc/passwd", name, "user")
+        _refuse_nothing(files, "etc/passwd", name, "user")
         row = _user(files, name)
         uid, gid = (_number(row[2]), _number(row[3])) if row else (None, None)
         if uid is None or gid is None:
@@ -80,14 +80,14 @@ def chown_ids(files: FileView, owner: str, warn: Callable[[str], None]) -> tuple
         return uid, gid
     found = _group_id(files, group)
     if found is None:
-        _require(files, "etc/group", group, "group")
+        _refuse_nothing(files, "etc/group", group, "group")
         warn(f'group "{group}" is not in the image\'s /etc/group: taken for {gid}')
         return uid, gid
     return uid, found
 
 
-def _require(files: FileView, path: str, name: str, kind: str) -> None:
-    if files.lookup_nofollow(files.resolve(path)) is None:
+def _refuse_nothing(files: FileView, path: str, name: str, kind: str) -> None:
+    if not files.children(""):
         raise BuildError(
             f'{kind} "{name}" cannot be looked up: the image has no /{path}',
             hint="give its number: names are looked up in the image, not on this machine",
