@@ -8,12 +8,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pyoci.build.files import FileView, read_content
+from pyoci.digest import Digest
 from pyoci.errors import BuildError
 
 __all__ = ["Account", "chown_ids", "run_account"]
 
 _FILE_LIMIT = 4 * 1024 * 1024
 _ID_LIMIT = 2**32 - 2
+_KNOWN_LIMIT = 64
+_known: dict[tuple[Digest, int], list[list[str]]] = {}
+"""Rows of files that were read, by the digest of their bytes. Never changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +32,27 @@ class Account:
 
 
 def _table(files: FileView, path: str, columns: int) -> list[list[str]]:
-    """Lines of a colon-separated file, padded to a number of columns; none if there is no such file."""
+    """Lines of a colon-separated file, padded to a number of columns; none if there is no such file.
+
+    One that lies in a layer is read once: the layer has to be decompressed for it, and every step asks.
+    """
     entry = files.lookup_nofollow(files.resolve(path))
     if entry is None or entry.type != "file":
         return []
-    text = read_content(files.open_content(entry), limit=_FILE_LIMIT).decode("utf-8", "surrogateescape")
+    digest = files.digest_of(entry)
+    if digest is None:
+        return _rows(read_content(files.open_content(entry), limit=_FILE_LIMIT), columns)
+    known = _known.get((digest, columns))
+    if known is None:
+        known = _rows(read_content(files.open_content(entry), limit=_FILE_LIMIT), columns)
+        if len(_known) >= _KNOWN_LIMIT:
+            _known.clear()
+        _known[digest, columns] = known
+    return known
+
+
+def _rows(content: bytes, columns: int) -> list[list[str]]:
+    text = content.decode("utf-8", "surrogateescape")
     rows = []
     for line in text.splitlines():
         if line.strip() and not line.startswith("#"):
