@@ -8,7 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from pyoci.content import MemoryContent
+from pyoci.content.referrers import fallback_tag
 from pyoci.digest import sha256_digest
+from pyoci.image import Manifest, encode_manifest, media_types
+from pyoci.image.descriptor import Descriptor
+from pyoci.reference import parse_reference
+from pyoci.registry.client import RegistryClient
 from tests.integration.real.programs import output
 from tests.integration.real.registry import RealRegistry, real_registry
 from tests.integration.registry.command_line import CommandLine
@@ -120,3 +126,40 @@ def test_a_source_that_is_not_there_is_one_clear_error(registry: RealRegistry, p
     assert done.stderr.startswith(f"error: cannot find {registry.host}/nothing/app:1: ")
     assert not (pyoci.directory / "x.tar").exists()
     assert pyoci("copy", "docker://app", "store:app").returncode == 2
+
+
+def attach(place: str, subject: Descriptor, text: str) -> Descriptor:
+    """Pushes an artifact about something in a repository, by digest as oras and cosign do."""
+    content = MemoryContent()
+    config, blob = content.add(b"{}", media_types.EMPTY), content.add(text.encode(), "text/plain")
+    document = encode_manifest(Manifest(config, (blob,), artifact_type="text/x-note", subject=subject))
+    root = content.add(document.raw, document.media_type)
+    with RegistryClient() as client:
+        client.repository(parse_reference(f"{place}@{root.digest}", default_tag=None)).push(root, content)
+    return root
+
+
+def test_referrers_go_along_where_the_registry_lists_none(registry: RealRegistry, pyoci: CommandLine) -> None:
+    """Debian's registry has no referrers API: skopeo reads the list under the tag of distribution-spec's schema."""
+    source = publish(pyoci, registry, "nine/app:1")
+    repository = source.rpartition(":")[0]
+    with RegistryClient() as client:
+        root = client.repository(parse_reference(source)).resolve()
+    gone, note = attach(repository, root, "to be deleted"), attach(repository, root, "a note")
+    about_note = attach(repository, note, "about the note")
+    layout, target = "oci-layout:kept:1", f"{registry.host}/ten/app:1"
+    pyoci.ok("copy", "--referrers", source, layout)
+    pyoci.ok("copy", "--referrers", layout, target)
+    listed = json.loads(
+        output(
+            ["skopeo", "inspect", "--raw", "--tls-verify=false", f"docker://{target[:-2]}:{fallback_tag(root.digest)}"]
+        )
+    )
+    assert {entry["digest"] for entry in listed["manifests"]} == {gone.digest, note.digest}
+    assert {entry["artifactType"] for entry in listed["manifests"]} == {"text/x-note"}
+    assert pyoci.ok("manifest", "referrers", f"{target[:-2]}@{note.digest}") == f"{about_note.digest} text/x-note"
+    pyoci.ok("delete", f"{target[:-2]}@{gone.digest}")
+    assert pyoci.ok("manifest", "referrers", target) == f"{note.digest} text/x-note"
+    before = len(registry.requests())
+    pyoci.ok("copy", "--referrers", f"{target[:-2]}:1", f"{registry.host}/ten/app:1")
+    assert [line for line in registry.requests()[before:] if line.startswith(("PUT", "POST"))] == []
