@@ -119,8 +119,8 @@ def _application(
     if unnamed:
         more = f" and {len(unnamed) - _SHOWN} more" if len(unnamed) > _SHOWN else ""
         services.reporter.warning(
-            f"clients have no name for {', '.join(unnamed[:_SHOWN])}{more}: names of repositories have no port; "
-            "pyoci tag gives another name"
+            f"{', '.join(unnamed[:_SHOWN])}{more}: found only by clients that reach this server under such a "
+            "name; pyoci tag gives another"
         )
     push = None
     if writable is not None and uploads is not None:

@@ -7,8 +7,8 @@ Dockerfile or the process's environment: `api.serve` joins the parts.
 
 What is called what. `HOST:PORT/NAME` at the server is the image that pyoci itself calls NAME: `app:1` and
 `library/app:1` are `docker.io/library/app:1`, `gcr.io/team/app:1` is `gcr.io/team/app:1`, and a push lands there. A
-name of the store that begins with an address of this server (`localhost:5000/app:1`) is shown too, without the address,
-and goes before; a push moves it along. Mirrors of containerd say in the query which registry they mean (`?ns=ghcr.io`).
+name of the store that is the whole of what the client typed (`localhost:5000/app:1`, `registry.corp/app:1`) goes
+before; a push moves it along. Mirrors of containerd say in the query which registry they mean (`?ns=ghcr.io`).
 
 What a repository has is what its tags point at, what clients pushed by digest, and the blobs that they sent or mounted
 since the server started. Blobs are never shown because the store happens to have them. What was deleted is not shown

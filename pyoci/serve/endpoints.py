@@ -38,6 +38,11 @@ def _json(value: object, headers: Mapping[str, str] | None = None, *, media_type
     return Response(json.dumps(value).encode(), headers=headers, media_type=media_type)
 
 
+def _host(request: Request) -> str:
+    """How the client reached this server, and so what names of images begin with that it types."""
+    return request.headers.get("host", "")
+
+
 def _digest_headers(digest: Digest) -> dict[str, str]:
     return {"Docker-Content-Digest": digest, "ETag": f'"{digest}"', "Vary": "Accept"}
 
@@ -50,7 +55,8 @@ class PullEndpoints:
         self._limits = limits
 
     def _repository(self, request: Request) -> Repository:
-        return self._shown.repository(request.path_params["name"], namespace=request.query_params.get("ns", ""))
+        namespace = request.query_params.get("ns", "")
+        return self._shown.repository(request.path_params["name"], host=_host(request), namespace=namespace)
 
     def version(self, request: Request) -> Response:
         """`GET /v2/`: yes, this is a registry, and you may come in."""
@@ -144,7 +150,7 @@ class PushEndpoints:
         self._limits = limits
 
     def _repository(self, request: Request) -> Repository:
-        return self._shown.repository(request.path_params["name"])
+        return self._shown.repository(request.path_params["name"], host=_host(request))
 
     def _upload(self, request: Request) -> tuple[Repository, Upload]:
         repository = self._repository(request)
@@ -161,7 +167,10 @@ class PushEndpoints:
         repository = self._repository(request)
         query = request.query_params
         if "mount" in query:
-            digest = await run_in_threadpool(self._pushes.mount, repository, query["mount"], query.get("from", ""))
+            source = query.get("from", "")
+            digest = await run_in_threadpool(
+                self._pushes.mount, repository, query["mount"], source, host=_host(request)
+            )
             if digest is not None:
                 return _created(repository, "blobs", digest)
         wanted = digest_in_path(query["digest"]) if "digest" in query else None

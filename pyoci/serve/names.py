@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pyoci.errors import UsageError
-from pyoci.reference import Reference, parse_reference
+from pyoci.reference import DEFAULT_REGISTRY, Reference, parse_reference
 from pyoci.serve.refusals import Refused
 
 __all__ = ["RepositoryName", "parse_tag", "path_of", "read_name"]
@@ -41,8 +41,11 @@ class RepositoryName:
         return (*aliases, Reference(self.registry, self.repository, tag))
 
 
-def read_name(path: str, *, addresses: tuple[str, ...], namespace: str = "") -> RepositoryName:
-    """The repository that a client means; `namespace` is the registry that a mirror's client asks for (`?ns=`).
+def read_name(path: str, *, addresses: tuple[str, ...], host: str = "", namespace: str = "") -> RepositoryName:
+    """The repository that a client means.
+
+    `addresses` are known to be this server's, `host` is how this client reached it; `namespace` is the registry that a
+    mirror's client asks for (`?ns=`).
 
     Raises:
         Refused: it is no name of a repository, or no registry.
@@ -50,16 +53,24 @@ def read_name(path: str, *, addresses: tuple[str, ...], namespace: str = "") -> 
     if path != path.lower() or ":" in path or "@" in path:
         raise _invalid(path)
     if namespace and namespace not in addresses:
-        reference = _parsed(f"{namespace}/{path}")
-        is_host = namespace == "localhost" or "." in namespace or ":" in namespace
-        if reference is None or not is_host or "/" in namespace:
+        known = namespace == DEFAULT_REGISTRY or _is_registry(namespace)
+        reference = _parsed(f"{namespace}/{path}") if known else None
+        if reference is None:
             raise Refused(400, "NAME_INVALID", f'"{namespace[:80]}" is not a registry', detail={"ns": namespace[:255]})
         return RepositoryName(path, reference.registry, reference.repository)
     # The first part may look like a host and be none (`a_b.c/app`); then it is docker.io's as any other.
     reference = _parsed(path) or _parsed(f"docker.io/{path}")
     if reference is None:
         raise _invalid(path)
+    if host not in addresses and _is_registry(host) and _parsed(f"{host}/{path}") is not None:
+        addresses = (host, *addresses)
     return RepositoryName(path, reference.registry, reference.repository, addresses)
+
+
+def _is_registry(text: str) -> bool:
+    """Whether the first part of a name would be taken for a registry, and not docker.io's."""
+    reference = _parsed(f"{text}/x") if "/" not in text else None
+    return reference is not None and reference.registry == text != DEFAULT_REGISTRY
 
 
 def _parsed(text: str) -> Reference | None:

@@ -37,11 +37,11 @@ class Pushes:
         self._inventory.adopt(path, descriptor)
         self._shown.links.add_blob(repository.name.name, descriptor)
 
-    def mount(self, repository: Repository, text: str, source: str) -> Digest | None:
+    def mount(self, repository: Repository, text: str, source: str, *, host: str = "") -> Digest | None:
         """Shows a blob of another repository here as well (of any, if none is named); None if it is not there."""
         try:
             digest = digest_in_path(text)
-            places = [self._shown.repository(source)] if source else [*self._shown.all()]
+            places = [self._shown.repository(source, host=host)] if source else [*self._shown.all()]
         except Refused:
             return None
         for place in places:

@@ -111,13 +111,13 @@ class Repositories:
         self.links = Links()
         self.addresses = addresses
 
-    def repository(self, path: str, *, namespace: str = "") -> Repository:
-        """The repository of that name, which may be empty.
+    def repository(self, path: str, *, host: str = "", namespace: str = "") -> Repository:
+        """The repository of that name, which may be empty; `host` and `namespace` as for `read_name`.
 
         Raises:
             Refused: it is no name.
         """
-        return Repository(read_name(path, addresses=self.addresses, namespace=namespace), self)
+        return Repository(read_name(path, addresses=self.addresses, host=host, namespace=namespace), self)
 
     def paths(self) -> set[str]:
         """Names under which something can be had."""
@@ -128,7 +128,7 @@ class Repositories:
         return {path for path in found if path is not None}
 
     def unnamed(self) -> list[Reference]:
-        """Images that no client can ask for, because their registry's name cannot be part of a repository's."""
+        """Images that only clients find which reach this server by the registry's name: it cannot be a repository's."""
         roots = self.inventory.roots()
         return [reference for reference, _ in roots if path_of(reference, addresses=self.addresses) is None]
 

@@ -71,6 +71,15 @@ def test_a_mirror_says_which_registry_it_means() -> None:
             read_name("app", addresses=HERE, namespace=nonsense)
 
 
+def test_the_whole_name_that_a_client_typed_goes_before() -> None:
+    found = read_name("team/app", addresses=HERE, host="registry.corp:5000")
+    assert found.names[0] == "registry.corp:5000/team/app"
+    assert found.names[-1] == "docker.io/team/app"
+    assert read_name("app", addresses=HERE, host="localhost:5000").addresses == HERE
+    for nothing in ("", "docker.io", "host", "a/b.c", "x y:1", "../x", "user@host:1", "host:1/app", "[::1"):
+        assert read_name("app", addresses=HERE, host=nothing).addresses == HERE
+
+
 @pytest.mark.parametrize(
     ("name", "path"),
     [

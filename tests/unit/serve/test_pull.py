@@ -179,6 +179,13 @@ def test_a_name_with_the_address_of_this_server(tmp_path: Path, world: World, im
     assert world("GET", "/v2/_catalog").json()["repositories"] == ["app", "mine"]
 
 
+def test_a_name_with_the_host_that_the_client_typed(tmp_path: Path, world: World) -> None:
+    fill(tmp_path, "registry.corp:5000/team/app:1")
+    assert world("GET", "/v2/team/app/manifests/1").status == 404
+    assert world("GET", "/v2/team/app/manifests/1", headers={"Host": "registry.corp:5000"}).status == 200
+    assert world("GET", "/v2/team/app/manifests/1", headers={"Host": "../../x"}).status == 404
+
+
 def test_a_mirror_asks_for_other_registries(tmp_path: Path, world: World) -> None:
     fill(tmp_path, "registry.example:5000/team/app:1")
     assert world("GET", "/v2/team/app/manifests/1").status == 404
