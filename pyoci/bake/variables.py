@@ -71,7 +71,7 @@ class Variables:
         found = self._blocks.setdefault(name, {})
         self._places[name] = block.location
         for attribute in block.body.attributes:
-            _known(attribute, ("default", "type", "description", "sensitive"), "a variable")
+            _known(attribute, ("default", "type", "description"), "a variable")
             found[attribute.name] = attribute
         for inner in block.body.blocks:
             if inner.type != "validation":
@@ -87,7 +87,7 @@ class Variables:
         name = _label(block)
         found: dict[str, Attribute] = {}
         for attribute in block.body.attributes:
-            _known(attribute, ("params", "variadic_params", "variadic_param", "result"), "a function")
+            _known(attribute, ("params", "variadic_params", "result"), "a function")
             found[attribute.name] = attribute
         for needed in ("params", "result"):
             if needed not in found:
@@ -205,7 +205,7 @@ class Variables:
     def _user_call(self, name: str, arguments: Sequence[Value], location: Location) -> Value:
         function = self._user_functions[name]
         names = _names(function["params"].value)
-        rest = function.get("variadic_params") or function.get("variadic_param")
+        rest = function.get("variadic_params")
         if len(arguments) < len(names) or (rest is None and len(arguments) > len(names)):
             raise ValueProblem(f"{len(names)} arguments wanted, {len(arguments)} given")
         mark = f"{name}()"
