@@ -21,7 +21,7 @@ from typing import NoReturn
 from benchmark.chart import svg
 from benchmark.jobs import Job, all_jobs
 from benchmark.machine import describe
-from benchmark.measure import CommandFailed, Usage, adopt_orphans, measure
+from benchmark.measure import CommandFailed, Usage, adopt_orphans, measure, own_network
 from benchmark.peers import all_tools
 from benchmark.registry import NotThere, Registry, running_registry
 from benchmark.report import (
@@ -162,6 +162,8 @@ def run(options: argparse.Namespace) -> Report:
     workload.directory.mkdir(parents=True, exist_ok=True)
     say("making the contexts of the bases")
     workload.lay_out_bases()
+    if not own_network():  # before any thread and any daemon; from here on nothing but loopback is in reach
+        say("not alone on the loopback interface: bytes of other programs count too")
     with prepared(workload, options.tools) as bench:
         jobs = dict(all_jobs(workload, bench.registry))
         results = []

@@ -17,7 +17,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-__all__ = ["CommandFailed", "Processes", "Usage", "adopt_orphans", "measure"]
+__all__ = ["CommandFailed", "Processes", "Usage", "adopt_orphans", "loopback_bytes", "measure", "own_network"]
 
 SAMPLE_SECONDS = 0.02
 SAMPLE_SHARE = 0.05
@@ -26,8 +26,10 @@ SAMPLE_SHARE = 0.05
 PR_SET_CHILD_SUBREAPER = 36
 TICKS = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
-LOOPBACK = Path("/sys/class/net/lo/statistics/tx_bytes")
+CLONE_NEWNET = 0x40000000
 PROC = Path("/proc")
+DEVICES = Path("/proc/self/net/dev")
+"""Of the namespace of whoever reads it; /sys/class/net shows that of its mount."""
 
 
 class CommandFailed(Exception):
@@ -40,7 +42,7 @@ class Usage:
 
     `cpu_seconds` is user and system time of the command and all it waited for, and of its daemon's processes.
     `peak_bytes` is the largest sum of proportional set sizes (a page shared by n processes counts as 1/n in each) that
-    was seen in the samples. `loopback_bytes` counts the whole interface once, whoever sent.
+    was seen in the samples. `loopback_bytes` counts what the interface sent, headers included, whoever sent it.
     """
 
     wall_seconds: float
@@ -52,6 +54,26 @@ class Usage:
 def adopt_orphans() -> None:
     """Makes this process the parent of every descendant whose own parent ends."""
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def own_network() -> bool:
+    """Moves this process, which must have one thread, into a network namespace where it is alone on the loopback.
+
+    Returns whether that was done: only root may. Else the bytes of other programs count as well.
+    """
+    if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNET) != 0:
+        return False
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    return True
+
+
+def loopback_bytes(devices: str) -> int:
+    """What the loopback interface has sent, given the text of /proc/net/dev."""
+    for line in devices.splitlines():
+        name, _, counters = line.partition(":")
+        if name.strip() == "lo":
+            return int(counters.split()[8])
+    return 0
 
 
 @dataclass(slots=True)
@@ -172,7 +194,7 @@ def measure(
     """
     servants = Processes(daemons, -1, strangers)
     before = servants.cpu_seconds()
-    sent = int(LOOPBACK.read_text())
+    sent = loopback_bytes(DEVICES.read_text())
     with output.open("wb") as log:
         began = time.perf_counter()
         child = subprocess.Popen(
@@ -204,7 +226,7 @@ def measure(
         reason = f"not done after {timeout_seconds:.0f} s" if late else last_line(output)
         raise CommandFailed(reason or f"exit status {child.returncode}")
     cpu_seconds = spent.ru_utime + spent.ru_stime + orphans_seconds + servants.cpu_seconds() - before
-    return Usage(wall_seconds, cpu_seconds, peak_bytes, int(LOOPBACK.read_text()) - sent)
+    return Usage(wall_seconds, cpu_seconds, peak_bytes, loopback_bytes(DEVICES.read_text()) - sent)
 
 
 def end_group(pid: int) -> None:
