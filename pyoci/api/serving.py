@@ -149,7 +149,7 @@ def _inventory(source: str, services: Services, *, write: bool) -> tuple[Invento
 
     if source in ("", "store"):
         content = services.store if services.options.offline else services.resolver.located
-        found = StoreInventory(services.store, content)
+        found = StoreInventory(services.store, content, services.cancelled)
         return found, found if write else None
     from pyoci.api.places import LayoutPlace, parse_place
     from pyoci.content.layout import DirectoryLayout

@@ -16,7 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from pyoci.errors import ContentNotFound, PyociError, RegistryError
+from pyoci.errors import Cancelled, ContentNotFound, PyociError, RegistryError
 from pyoci.progress import Reporter
 from pyoci.serve.access import Users
 from pyoci.serve.endpoints import PullEndpoints, PushEndpoints
@@ -164,6 +164,8 @@ class _Door:
         match error:
             case Refused():
                 return error
+            case Cancelled():
+                return Refused(503, "UNKNOWN", "the server is ending")
             case ContentNotFound():
                 return Refused(404, "BLOB_UNKNOWN", error.message)
             case RegistryError():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import threading
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -12,7 +13,7 @@ from pyoci.content.layout import DirectoryLayout
 from pyoci.content.names import REF_NAME
 from pyoci.content.protocols import ContentSource
 from pyoci.digest import Digest
-from pyoci.errors import UsageError
+from pyoci.errors import Cancelled, UsageError
 from pyoci.image.descriptor import Descriptor
 from pyoci.reference import Reference, parse_reference
 from pyoci.store import Store
@@ -20,6 +21,8 @@ from pyoci.store.files import storage_errors
 from pyoci.store.kept import KeptManifests
 
 __all__ = ["Inventory", "LayoutInventory", "StoreInventory", "WritableInventory"]
+
+_POLL_SECONDS = 0.1
 
 
 class Inventory(Protocol):
@@ -76,9 +79,11 @@ class WritableInventory(Inventory, Protocol):
 class StoreInventory:
     """The images of the store. `content` is asked for what the store has not got: base layers that no step needed."""
 
-    def __init__(self, store: Store, content: ContentSource | None = None) -> None:
+    def __init__(self, store: Store, content: ContentSource, ending: threading.Event) -> None:
+        """When `ending` is set, nobody waits any more for what `content` has not given yet."""
         self._store = store
-        self._content: ContentSource = content or store
+        self._content = content
+        self._ending = ending
         self._kept = KeptManifests(store)
         self._lock = threading.Lock()
         self._seen: tuple[int, int, int] | None = None
@@ -111,8 +116,32 @@ class StoreInventory:
 
     def open(self, descriptor: Descriptor) -> BinaryIO:
         if not self._store.has(descriptor):
-            self._content.open(descriptor).close()  # now the store has it
+            self._fetch(descriptor)
         return self._store.open(descriptor)
+
+    def _fetch(self, descriptor: Descriptor) -> None:
+        """Has the content put into the store, in a thread that ends with the process: a registry may never answer."""
+        outcome: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
+
+        def fetch() -> None:
+            try:
+                self._content.open(descriptor).close()
+            except BaseException as error:  # carried to the thread that waits
+                outcome.put(error)
+            else:
+                outcome.put(None)
+
+        threading.Thread(target=fetch, name="pyoci-serve-fetch", daemon=True).start()
+        while True:
+            try:
+                error = outcome.get(timeout=_POLL_SECONDS)
+            except queue.Empty:
+                if self._ending.is_set():
+                    raise Cancelled from None
+            else:
+                if error is not None:
+                    raise error
+                return
 
     def scratch(self) -> Path:
         return self._store.temporary_path("upload")

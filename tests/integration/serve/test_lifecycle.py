@@ -14,8 +14,11 @@ from pathlib import Path
 
 import pytest
 
+from pyoci.reference import parse_reference
+from pyoci.store import Store
 from tests.integration.registry.command_line import CommandLine
 from tests.integration.serve.world import ServeProcess, serve_process
+from tests.registry_world import sample_image
 
 GIB = 1 << 30
 LIMIT = 48 << 20
@@ -54,6 +57,28 @@ def test_it_ends_within_a_second_and_leaves_nothing(tmp_path: Path, number: sign
     assert seconds < 1
     assert left_over(tmp_path) == []
     assert server.log.read_text() == ""
+
+
+def test_a_registry_that_never_answers_does_not_hold_it(tmp_path: Path) -> None:
+    image = sample_image(1000)
+    pyoci = CommandLine(tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        with Store(tmp_path / "store") as store:
+            for piece in (image.root, image.config):
+                store.put(piece, image.content.open(piece))
+            store.tags.set(parse_reference("app:1"), image.root)
+            store.add_origin(image.layers[0].digest, f"127.0.0.1:{silent.getsockname()[1]}/app")
+        with serve_process(pyoci) as server:
+            host, _, port = server.address.partition(":")
+            with socket.create_connection((host, int(port)), timeout=20) as client:
+                client.sendall(f"GET /v2/app/blobs/{image.layers[0].digest} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+                silent.settimeout(20)
+                asked, _ = silent.accept()
+                with asked:
+                    assert asked.recv(1)
+                    status, seconds = server.end()
+    assert status == 0
+    assert seconds < 1.5  # the HTTP library has been imported, which takes longer to take down on a busy machine
 
 
 def test_what_a_killed_server_left_is_swept(tmp_path: Path) -> None:
