@@ -95,14 +95,27 @@ def _conditional(expression: syntax.Conditional, scope: Scope) -> Value:
     """One of two values, as the type that both have: a number beside a string is a string."""
     chosen = as_bool(evaluate(expression.condition, scope))
     value = evaluate(expression.yes if chosen else expression.no, scope)
+    beside = expression.no if chosen else expression.yes
     try:
-        other = evaluate(expression.no if chosen else expression.yes, scope)
-    except BakeError:
-        return value  # what is not chosen need not have a value
-    kinds = {kind(value), kind(other)} - {"null"}
+        other = evaluate(beside, scope)
+        found = kind(other)
+    except BakeError:  # what is not chosen need not have a value, but what an operator gives has a type
+        other, found = None, _kind_of_operator(beside)
+    kinds = {kind(value), found} - {"null"}
     if len(kinds) > 1 and not ("string" in kinds and kinds <= {"string", "number", "bool"}):
         raise ValueProblem(f"the results of ? and : are of two types: {' and '.join(sorted(kinds))}")
     return unified(value, other)
+
+
+def _kind_of_operator(expression: Expression) -> str:
+    """What an operator gives; null for other expressions."""
+    match expression:
+        case syntax.Unary(operator="!") | syntax.Binary(operator="==" | "!=" | "<" | "<=" | ">" | ">=" | "&&" | "||"):
+            return "bool"
+        case syntax.Unary() | syntax.Binary():
+            return "number"
+        case _:
+            return "null"
 
 
 def _template(template: syntax.Template, scope: Scope) -> Value:

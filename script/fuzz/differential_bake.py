@@ -5,8 +5,7 @@
 Each file has 60 build arguments: expressions, quoted templates, heredocs with and without the indentation, directives
 and `~` markers everywhere. An argument that cannot be evaluated has another value, so that refusals are compared too.
 Needs `buildx` on PATH; no daemon. Exits 1 if an answer differs. Left out is what is known to differ: division, whose
-results have more digits in HCL, and `&&` and `||` of what is no bool. An operator that cannot be computed in the branch
-of a condition that is not taken is refused by buildx alone, about once in a thousand arguments.
+results have more digits in HCL, and `&&` and `||` of what is no bool.
 """
 
 from __future__ import annotations
