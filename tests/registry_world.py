@@ -126,9 +126,9 @@ def world(
 NOBODY = FixedCredentials({})
 
 
-def settled(condition: Callable[[], object]) -> bool:
+def settled(condition: Callable[[], object], *, seconds: float = 10) -> bool:
     """Whether a condition comes true within a few seconds: threads that were told to stop tidy up behind the caller."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
             return False

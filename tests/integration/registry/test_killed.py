@@ -59,12 +59,12 @@ def test_only_what_was_missing_moves_the_second_time(direction: str, tmp_path: P
         registry.faults = [Fault(Stall(60), method, f"/blobs/.*{held}", 99)]
         first = start(direction, registry, tmp_path)
         try:
-            assert settled(lambda: registry.requests(method, f"/blobs/.*{held}"))
+            assert settled(lambda: registry.requests(method, f"/blobs/.*{held}"), seconds=90)
         finally:
             first.kill()
             first.wait(10)
         registry.faults, registry.seen = [], []
-        assert start(direction, registry, tmp_path).wait(60) == 0
+        assert start(direction, registry, tmp_path).wait(120) == 0
         if direction == "push":
             assert registry.sent_bytes() == HELD.size + IMAGE.root.size
             assert registry.repo("team/app").tags == {"1": IMAGE.root.digest}
@@ -87,12 +87,12 @@ def test_a_large_layer_goes_on_where_the_killed_pull_had_it(tmp_path: Path) -> N
         first = start("pull", registry, tmp_path, sizes)
         folder = tmp_path / "store" / "tmp"
         try:
-            assert settled(lambda: any(path.stat().st_size >= written for path in folder.glob("arriving.*")))
+            assert settled(lambda: any(path.stat().st_size >= written for path in folder.glob("arriving.*")), seconds=90)
         finally:
             first.kill()
             first.wait(10)
         registry.faults, registry.seen = [], []
-        assert start("pull", registry, tmp_path, sizes).wait(60) == 0
+        assert start("pull", registry, tmp_path, sizes).wait(120) == 0
         (request,) = registry.requests("GET", layer.digest)
         assert written <= int(request.headers["Range"].removeprefix("bytes=").removesuffix("-")) <= arrived
         assert list(folder.iterdir()) == []

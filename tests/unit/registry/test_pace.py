@@ -76,7 +76,7 @@ def test_a_blob_that_trickles_is_taken_up_again_where_it_was() -> None:
         here.publish(IMAGE)
         here.registry.faults = [Fault(Trickle(0.05, 10), "GET", LAYER.digest)]
         assert here.repository().open(LAYER).read() == IMAGE.content.open(LAYER).read()
-        first, second = here.registry.requests("GET", LAYER.digest)
+        first, second, *_ = here.registry.requests("GET", LAYER.digest)
         assert "Range" not in first.headers
         assert 0 < int(second.headers["Range"].removeprefix("bytes=").removesuffix("-")) < 1000
 
