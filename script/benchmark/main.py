@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import fcntl
 import json
 import os
 import shutil
@@ -12,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,7 +69,9 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def interrupted(number: int, frame: object) -> NoReturn:
-    """What both signals do: an exception, so that everything is ended."""
+    """What both signals do: an exception, so that everything is ended; what ends it is not interrupted again."""
+    for one in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(one, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 
@@ -90,6 +93,14 @@ def read_options(arguments: Sequence[str]) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if options.rounds < 1:
         parser.error("--rounds must be 1 or more")
+    for path in (options.json, options.markdown, options.svg):
+        if path is not None and not path.absolute().parent.is_dir():
+            parser.error(f"there is no directory for {path}")
+    if options.markdown and options.markdown.exists():
+        try:
+            splice(options.markdown.read_text(), "")
+        except ValueError as error:
+            parser.error(f"{options.markdown}: {error}")
     nothing = Registry("registry", 0, Path())
     names = [name for name, _ in all_jobs(Workload(BENCH, FULL), nothing)]
     if options.list:
@@ -165,22 +176,27 @@ def run(options: argparse.Namespace) -> Report:
     if not own_network():  # before any thread and any daemon; from here on nothing but loopback is in reach
         say("not alone on the loopback interface: bytes of other programs count too")
     with prepared(workload, options.tools) as bench:
+        machine = describe(BENCH, versions(bench.tools))
         jobs = dict(all_jobs(workload, bench.registry))
         results = []
         for name in options.jobs:
             say(f"{name}: preparing")
             results.append(do(jobs[name](), bench, options.rounds))
-        versions = {tool.name: tool.version() for tool in bench.tools}
-        versions["registry"] = registry_version()
-        machine = describe(BENCH, versions)
     day = time.strftime("%Y-%m-%d", time.gmtime())
     return Report(day, options.rounds, options.quick, machine, bench.missing, tuple(results))
 
 
-def registry_version() -> str:
-    """Of docker-registry, as it says."""
+def versions(tools: Sequence[Tool]) -> dict[str, str]:
+    """Of the tools and of the registry, as they say; "unknown" where one does not."""
+    found = {}
+    for tool in tools:
+        try:
+            found[tool.name] = tool.version()
+        except (OSError, IndexError, subprocess.SubprocessError) as error:
+            say(f"{tool.name} does not tell its version: {error}")
+            found[tool.name] = "unknown"
     done = subprocess.run(["docker-registry", "--version"], capture_output=True, text=True, check=False)
-    return " ".join(done.stdout.split()[:1] + done.stdout.split()[-1:])
+    return {**found, "docker-registry": " ".join(done.stdout.split()[-1:])}
 
 
 @contextmanager
@@ -188,6 +204,11 @@ def prepared(workload: Workload, names: Sequence[str]) -> Iterator[Bench]:
     """The registry with the bases in it, and the tools, started; all of it is ended with the block."""
     work = BENCH / "work"
     with ExitStack() as stack:
+        lock = stack.enter_context((BENCH / "lock").open("w"))
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise NotThere("another run of script/bench is going on in this checkout") from error
         run_directory = Path(tempfile.mkdtemp(prefix="pyoci-bench-"))
         stack.callback(remove, run_directory)
         remove(work)
@@ -203,7 +224,7 @@ def prepared(workload: Workload, names: Sequence[str]) -> Iterator[Bench]:
             if reason := tool.missing():
                 bench.missing[tool.name] = reason
                 continue
-            stack.callback(tool.stop)
+            stack.callback(without_errors, tool.stop)
             try:
                 tool.start()
             except OSError as error:
@@ -211,6 +232,14 @@ def prepared(workload: Workload, names: Sequence[str]) -> Iterator[Bench]:
                 continue
             bench.tools.append(tool)
         yield bench
+
+
+def without_errors(end: Callable[[], object]) -> None:
+    """Ends something; that it cannot be ended is said, and keeps nothing else from its end."""
+    try:
+        end()
+    except (OSError, subprocess.SubprocessError) as error:
+        say(f"not ended as it should be: {error}")
 
 
 def remove(directory: Path) -> None:
@@ -259,7 +288,7 @@ def do(job: Job, bench: Bench, rounds: int) -> JobResult:
                 continue
             runs[tool.name].append(usage)
             say(f"{job.name}: round {number + 1}: {tool.name} {usage.wall_seconds:.2f} s")
-    job.end(able)
+    without_errors(lambda: job.end(able))
     found = [
         ToolResult(tool.name, tool.reads_dockerfiles, tuple(runs[tool.name]), failures.get(tool.name, ""))
         for tool in able

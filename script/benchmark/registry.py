@@ -110,6 +110,8 @@ def direct() -> urllib.request.OpenerDirector:
 @contextmanager
 def running_registry(directory: Path, run: Path) -> Iterator[Registry]:
     """Starts docker-registry on a free port with its blobs in `directory`; ends it with the block."""
+    if shutil.which("docker-registry") is None:
+        raise NotThere("docker-registry is not on PATH; Debian has it in the package docker-registry")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{probe.getsockname()[1]}"
