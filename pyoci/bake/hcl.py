@@ -120,6 +120,7 @@ class _Reader:
     def __init__(self, passage: Passage, skeleton: Skeleton, shift: int) -> None:
         self._passage = passage
         self._templates = skeleton.templates
+        self._operators = skeleton.operators
         self._shift = shift
 
     def _place(self, node: Tree[Any]) -> Location:
@@ -207,8 +208,11 @@ class _Reader:
             condition, yes, no = (self.expression(one) for one in inner)
             return syntax.Conditional(condition, yes, no, place)
         if node.data == "unary_op":
-            sign = cast('Literal["-", "!"]', _words(node)[0].strip())
-            return syntax.Unary(sign, self.expression(inner[0]), place)
+            signs = self._operators.get(node.meta.start_pos + self._shift, "") + _words(node)[0].strip()
+            operand = self.expression(inner[0])
+            for sign in reversed(signs):
+                operand = syntax.Unary(cast('Literal["-", "!"]', sign), operand, place)
+            return operand
         operator, right = _trees(inner[1])
         return syntax.Binary(_words(operator)[0].strip(), self.expression(inner[0]), self.expression(right), place)
 

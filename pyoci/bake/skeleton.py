@@ -1,7 +1,8 @@
 """HCL text as its grammar is given it: as long as the original, with what the grammar need not know made plain.
 
-Strings and heredocs become strings of x, comments spaces; so do line ends where HCL lets lines go on: in brackets, in
-parentheses, in a `for` and in a sequence of a template. What each string holds is kept by its place, for `templates`.
+Strings and heredocs become strings of x, comments spaces; so do line ends where HCL lets lines go on (in brackets, in
+parentheses, in a `for` and in a sequence of a template), and all but the last of several operators in front of a term.
+What each string holds is kept by its place, for `templates`, and so are those operators.
 
 Spec: HCL native syntax specification, "Newline Sequences", "Template Expressions".
 """
@@ -22,6 +23,11 @@ _CODE = re.compile(r'[\n(){}\[\]"#]|//|/\*|<<(-?)([^\W\d][\w-]*)\r?\n')
 _QUOTED = re.compile(r'\\.|["\n]|\$\$\{|%%\{|[$%]\{', re.DOTALL)
 _SEQUENCE = re.compile(r"\$\$\{|%%\{|[$%]\{")
 _FOR = re.compile(r"\s*for\b(?!\s*[=:])")
+_CHAIN = re.compile(
+    r"(?P<before>(?:^|[=(,:?\[{&|<>+*/%]|(?:[)\]\"]\s*|\w\s+)-)\s*)(?P<chain>(?:(?:!(?!=)|-)\s*){2,})(?=[\w(\[{\"])",
+    re.ASCII,
+)
+"""Several operators in front of a term, behind what a term can follow."""
 _CLOSERS = {")": "(", "]": "["}
 
 
@@ -42,6 +48,8 @@ class Skeleton:
     text: str
     templates: Mapping[int, RawTemplate] = field(hash=False)
     """By where they begin in the passage, quotes and marks included."""
+    operators: Mapping[int, str] = field(default_factory=dict, hash=False)
+    """`!` and `-` that stand before another one, by the place of the last in the passage."""
 
 
 def make_skeleton(passage: Passage, start: int, end: int, *, is_expression: bool) -> Skeleton:
@@ -56,7 +64,16 @@ def make_skeleton(passage: Passage, start: int, end: int, *, is_expression: bool
     for first, last, plain in scanner.edits:
         text += passage.text[position:first] + plain
         position = last
-    return Skeleton(text + passage.text[position:end], scanner.templates)
+    operators: dict[int, str] = {}
+    plain = _CHAIN.sub(lambda found: _last_alone(found, start, operators), text + passage.text[position:end])
+    return Skeleton(plain, scanner.templates, operators)
+
+
+def _last_alone(found: re.Match[str], start: int, operators: dict[int, str]) -> str:
+    chain = found["chain"]
+    last = max(chain.rfind("!"), chain.rfind("-"))
+    operators[start + found.start("chain") + last] = "".join(chain[:last].split())
+    return found["before"] + " " * last + chain[last:]
 
 
 def sequence_end(passage: Passage, start: int, end: int) -> int:

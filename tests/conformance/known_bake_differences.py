@@ -14,7 +14,6 @@ KNOWN: dict[str, str] = {
     "compose-ulimit-single": "buildx makes 0 of a limit that is one number; Compose means both by it",
     "expression-bad-division": "HCL computes with infinity, which no build argument can mean",
     "expression-third": "HCL has numbers of 512 bits and shows all their digits; pyoci has those of 64 bits",
-    "expression-unary": "the grammar knows one operator in front of a term: !(!x)",
     "files-relative-merged": "buildx forgets the context that the first of two blocks of a target says, pyoci does not",
     "group-circle": "a group in itself adds nothing; buildx takes it for a target",
     "json-bad-attribute": _UNKNOWN,
