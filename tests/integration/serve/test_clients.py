@@ -79,6 +79,19 @@ def test_pyoci(pyoci: CommandLine, server: ServeProcess, tmp_path: Path) -> None
     assert other.ok("ls", f"{server.address}/team/app").split() == ["1"]
 
 
+def test_pyoci_in_chunks_from_a_build_and_as_a_mirror(pyoci: CommandLine, server: ServeProcess, tmp_path: Path) -> None:
+    other = CommandLine(tmp_path / "other")
+    other.directory.mkdir()
+    config = other.directory / "config.toml"
+    config.write_text(
+        f'[host."{server.address}"]\nchunk-size = "64KiB"\n[registry."docker.io"]\nmirrors = ["{server.address}"]\n'
+    )
+    name = f"{server.address}/from/build:1"
+    other.ok("build", "--config", str(config), "--push", "-t", name, str(tmp_path / "context"))
+    assert digest_in_store(pyoci, "from/build:1") == digest_in_store(pyoci, IMAGE)  # the same inputs, the same digest
+    assert other.ok("pull", "--config", str(config), IMAGE) == digest_in_store(pyoci, IMAGE)
+
+
 @pytest.mark.needs_skopeo
 def test_skopeo(pyoci: CommandLine, server: ServeProcess, tmp_path: Path) -> None:
     remote = f"docker://{server.address}"
