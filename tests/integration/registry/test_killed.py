@@ -87,7 +87,9 @@ def test_a_large_layer_goes_on_where_the_killed_pull_had_it(tmp_path: Path) -> N
         first = start("pull", registry, tmp_path, sizes)
         folder = tmp_path / "store" / "tmp"
         try:
-            assert settled(lambda: any(path.stat().st_size >= written for path in folder.glob("arriving.*")), seconds=90)
+            assert settled(
+                lambda: [1 for path in folder.glob("arriving.*") if path.stat().st_size >= written], seconds=90
+            )
         finally:
             first.kill()
             first.wait(10)
