@@ -33,7 +33,7 @@ from pyoci.store import Store
 __all__ = ["Found", "Watch", "find"]
 
 _VERSION = 1
-_FREE = frozenset({"tags", "jobs", "step_timeout_seconds", "isolation", "ca_bundle"})
+_FREE = frozenset({"tags", "jobs", "step_timeout_seconds", "isolation"})
 """What may differ between two requests without a difference in what is built."""
 _KEYED = frozenset(
     {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import stat
+import subprocess
 import threading
 import time
 from pathlib import Path
@@ -14,6 +15,7 @@ from pyoci.errors import SandboxError
 from pyoci.sandbox.protocols import BindMount, FileMount, Limits, Mount, OverlayRoot, SocketMount, TmpfsMount
 from tests.integration.sandbox.conftest import Worlds
 from tests.integration.sandbox.world import World
+from tests.integration.sandbox.world import world as make_world
 
 pytestmark = [pytest.mark.needs_root, pytest.mark.needs_userns]
 
@@ -322,3 +324,36 @@ def test_taking_away_leads_to_no_other_place(busybox_worlds: Worlds) -> None:
         ("hosts", "resolv.conf", "x"), b"precious"
     )
     assert (top / "moved/hosts").read_bytes() == b"image"
+
+
+def test_public_files_are_nobodys_to_whoever_runs(small: World) -> None:
+    source = small.directory()
+    for name, mode in (("all", 0o644), ("own", 0o600)):
+        (source / name).write_text(f"{name}\n")
+        (source / name).chmod(mode)  # root's, also where somebody else runs the step
+    mount = BindMount("/src", source, public=True)
+    result = small.run("cat /src/all; cat /src/own; stat -c %u:%g /src/own; echo x >/src/all", [mount])
+    assert result.output.startswith("all\n")
+    assert "own\n65534:65534\n" not in result.output
+    assert "can't open '/src/own': Permission denied" in result.output
+    assert "65534:65534\n" in result.output
+    assert (source / "all").read_text() == "all\n"
+
+
+def test_where_the_kernel_cannot_make_files_public_the_user_is_told(
+    tmp_path: Path, busybox_tar: Path, package: Path
+) -> None:
+    """An overlay, as the root of a container is one, cannot be mounted with other owners."""
+    for name in ("lower", "upper", "work", "merged"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "lower/own").write_text("own\n")
+    (tmp_path / "lower/own").chmod(0o600)
+    options = f"lowerdir={tmp_path}/lower,upperdir={tmp_path}/upper,workdir={tmp_path}/work"
+    subprocess.run(["mount", "-t", "overlay", "overlay", "-o", options, tmp_path / "merged"], check=True, timeout=20)
+    try:  # the worker sees what was mounted before it started
+        with make_world("root", busybox_tar, package) as world:
+            result = world.run("cat /src/own", [BindMount("/src", tmp_path / "merged", public=True)])
+        assert result.output == "own\n"
+        assert any("lets steps read what only root may read" in warning for warning in world.warnings)
+    finally:
+        subprocess.run(["umount", tmp_path / "merged"], check=True, timeout=20)
