@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
+from pyoci.api.bases import BAKED
 from pyoci.api.certificates import read_ca_bundle
 from pyoci.api.contexts import git_context, is_url
 from pyoci.api.output_options import image_output
@@ -126,6 +127,7 @@ def _facts(parts: Prepared, services: Services) -> BuildFacts:
             for value in parts.bases.contexts.values()
             if not environment.path(value).exists() and (material := _remote(value, parts)) is not None
         ),
+        context_names=parts.context_names,
         fetched=parts.fetching.material,
         ca_bundle=_ca_bundle(parts, services),
         platform=environment.platform,
@@ -145,6 +147,8 @@ def _remote(value: str, parts: Prepared) -> Material | None:
 
 def _told(name: str, value: str, parts: Prepared) -> str:
     """What was given for a name, as buildx tells it: of this machine the kind alone."""
+    if value.startswith(BAKED):
+        return f"target:{value.removeprefix(BAKED).partition('@')[0]}"
     if value.startswith(_IMAGE):
         return value
     if value.startswith(host.PREFIX):

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from pyoci.api.bake_remote import FILE_LIMIT, Remote
+from pyoci.api.bases import BAKED
 from pyoci.api.build import BuildResult
 from pyoci.api.building import DEFAULT_JOBS, finish, imported_steps
 from pyoci.api.cache_options import cache_sources, written_references
@@ -168,10 +169,7 @@ def _with_links(request: BakeRequest, results: Mapping[str, BuildResult]) -> Bak
     """The request with results of other targets as images of the store, by digest."""
     if not request.links:
         return request
-    made = {
-        context: f"docker-image://bake.invalid/{target.lower()}@{results[target].digest}"
-        for context, target in request.links.items()
-    }
+    made = {context: f"{BAKED}{target.lower()}@{results[target].digest}" for context, target in request.links.items()}
     build = replace(request.build, build_contexts={**request.build.build_contexts, **made})
     return replace(request, build=build)
 
@@ -183,6 +181,10 @@ def _built(requests: Mapping[str, BakeRequest], services: Services) -> dict[str,
         for name, part in parts.items():
             part.secrets.check()
             check_outputs(part.request, part.platforms)
+            if part.request.provenance or part.request.sbom:
+                from pyoci.api.attest import check_attested
+
+                check_attested(part.request, services.reporter)
             cache_sources(part.request)
             written = (*pushed_names(part.request), *written_references(part.request))
             with push_permission(written, services) as wait_for_permission:
@@ -197,6 +199,7 @@ def _job(name: str, parts: Prepared, shared: Services) -> Job:
     plans = plan_images(parts.dockerfile, parts.plan_options, services)
     parts.report_checks()
     names = {old: _context_name(old, parts) for old in services.contexts}
+    parts.context_names.update((new, old) for old, new in names.items())
     contexts = LazyContexts({new: partial(services.contexts.__getitem__, old) for old, new in names.items()})
     return Job(
         name,

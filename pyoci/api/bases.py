@@ -14,9 +14,11 @@ from pyoci.platforms import Platform
 from pyoci.reference import parse_reference
 from pyoci.resolver import read_image
 
-__all__ = ["NamedBases"]
+__all__ = ["BAKED", "NamedBases"]
 
 _IMAGE = "docker-image://"
+BAKED = _IMAGE + "bake.invalid/"
+"""How the result of another target of a bake is named: no registry has it, the store does, by digest."""
 _LAYOUT = "oci-layout://"
 _ARCHIVES = ("docker-archive:", "oci-archive:")
 _KINDS = (

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from pyoci.api.bases import NamedBases
@@ -58,6 +58,8 @@ class Prepared:
     tags: tuple[Reference, ...]
     epoch: int
     """Seconds since 1970: the time of everything new."""
+    context_names: dict[str, str] = field(default_factory=dict)
+    """What the user calls contexts, by the names that they have in the plan, if those are others (in a bake)."""
 
     def _wanted_platforms(self) -> list[Platform]:
         here = self.services.environment.platform

@@ -55,6 +55,8 @@ class BuildFacts:
     """What was given for names, without paths of this machine."""
     context_materials: tuple[Material, ...]
     """Of named contexts."""
+    context_names: Mapping[str, str]
+    """What the user calls contexts, by the names that the plan has for them, if those are others."""
     fetched: Callable[[HttpStep | GitStep], Material]
     ca_bundle: Mapping[str, Any] | None
     platform: Platform
@@ -66,7 +68,7 @@ class BuildFacts:
 def provenance(plan: Plan, image: Image, facts: BuildFacts) -> dict[str, Any]:
     """The predicate about one image."""
     vertices = list(plan.graph.vertices.values())
-    locals_ = sorted({_local_name(v.step.name) for v in vertices if isinstance(v.step, ContextStep)})
+    locals_ = sorted({_local_name(v.step.name, facts) for v in vertices if isinstance(v.step, ContextStep)})
     if facts.config_source is None and facts.request.file != "-":
         locals_.append("dockerfile")
     else:
@@ -102,8 +104,9 @@ def provenance(plan: Plan, image: Image, facts: BuildFacts) -> dict[str, Any]:
     }
 
 
-def _local_name(context: str) -> str:
-    return "context" if context == _MAIN_CONTEXT else context
+def _local_name(context: str, facts: BuildFacts) -> str:
+    name = facts.context_names.get(context, context)
+    return "context" if name == _MAIN_CONTEXT else name
 
 
 def _config_source(facts: BuildFacts) -> dict[str, Any]:
@@ -184,7 +187,11 @@ def _internal(plan: Plan, vertices: list[Vertex], hosts: list[Vertex], facts: Bu
         numbers = _numbers(vertices)
         found["buildConfig"] = {
             "steps": [
-                {"id": numbers[vertex.id], "inputs": [numbers[each] for each in vertex.inputs], "step": _told(vertex)}
+                {
+                    "id": numbers[vertex.id],
+                    "inputs": [numbers[each] for each in vertex.inputs],
+                    "step": _told(vertex, facts),
+                }
                 for vertex in vertices
             ]
         }
@@ -195,11 +202,13 @@ def _numbers(vertices: list[Vertex]) -> dict[str, str]:
     return {vertex.id: f"step{number}" for number, vertex in enumerate(vertices)}
 
 
-def _told(vertex: Vertex) -> object:
+def _told(vertex: Vertex, facts: BuildFacts) -> object:
     """A step without what only this machine knows, and without credentials of a URL."""
     members = plain_value(vertex.step)
     assert isinstance(members, dict)
     match vertex.step:
+        case ContextStep(name=name):
+            members["name"] = _local_name(name, facts)
         case HostStep():
             del members["directories"]
         case HttpStep(url=url):

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     import argparse
 
     from pyoci.api.options import Options
-    from pyoci.cli.bake_environment import BakeEnvironment
+from pyoci.cli.attest_flags import parse_attestations
+from pyoci.cli.bake_environment import BakeEnvironment
 
 __all__ = ["BakeReader"]
 
@@ -53,12 +54,10 @@ class BakeReader:
     ) -> None:
         self._arguments = arguments
         self._permissions = permissions
-        self._warn = options.reporter.warning
         self._platform = options.environment.platform
         self._path = options.environment.path
         self._remote = remote
         self._environment = environment
-        self._told: set[str] = set()
 
     def shown(self, target: Target) -> Target:
         """The target as `--print` shows it: what buildx looks at before it prints is right.
@@ -80,7 +79,7 @@ class BakeReader:
             return replace(target, context=context)
 
     def request(self, target: Target) -> BakeRequest:
-        """What is to be built for a target; says what it asks for and pyoci does not do, each thing once for all.
+        """What is to be built for a target.
 
         Raises:
             UsageError: a value is malformed, or more is wanted than pyoci does; it says which target it is about.
@@ -113,17 +112,6 @@ class BakeReader:
         )
 
     def _refuse(self, target: Target) -> None:
-        wanted = [one for one in target.attest or () if one.get("disabled") != "true"]
-        for one in wanted:
-            kind = one.get("type")
-            if getattr(self._arguments, kind, ""):
-                raise UsageError(
-                    f"--{kind}={getattr(self._arguments, kind)}: attestations are not made",
-                    hint=f"leave it out, or write --{kind}=false",
-                )
-        if wanted and "attest" not in self._told:
-            self._told.add("attest")
-            self._warn(f"attest is not used: no attestation ({wanted[0].get('type')}) is made or pushed")
         for name in target.resources or {}:
             if name in _RESOURCES:
                 raise UsageError(f'the resource "{name}" is not there', hint=_RESOURCES[name])
@@ -139,6 +127,8 @@ class BakeReader:
         if self._remote is not None and uses_git_secrets(places.context, self._remote):
             for one in self._environment.git_secrets(git_host(self._remote.url)):
                 secrets.setdefault(one.id, one)
+        given = [] if target.linked else [_as_text(entry) for entry in target.attest or ()]
+        attested = parse_attestations(given, provenance="", sbom="")
         memory = str((target.resources or {}).get("memory", ""))
         return BuildRequest(
             context=places.context,
@@ -169,6 +159,9 @@ class BakeReader:
             shm_size=parse_size(target.shm_size, "shm-size") if target.shm_size else 0,
             memory=parse_size(memory, "memory") if memory else 0,
             allow=_allowed(target, self._permissions),
+            provenance=attested.provenance,
+            builder_id=attested.builder_id,
+            sbom=attested.sbom,
             isolation=self._arguments.isolation,
             ca_bundle=self._arguments.ca_bundle,
             preflight=self._arguments.preflight,

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conformance.attested import read_attested
 from tests.conformance.base_image import write_base_layout
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -175,13 +176,31 @@ def test_compose_builds_its_services(bake: Bake) -> None:
 
 
 def test_what_is_not_done_is_said_once(bake: Bake) -> None:
-    wanted = ' cache-from = ["type=gha"]\n attest = ["type=sbom"]\n'
+    wanted = ' cache-from = ["type=gha"]\n'
     bake.write("docker-bake.hcl", TWO.replace('target "_base" {', 'target "_base" {\n' + wanted))
     bake.write("Dockerfile", "FROM base AS a\nFROM base AS b\n")
     done = bake()
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("no cache is imported from type=gha: there is no such cache here") == 2
-    assert done.stderr.count("attest is not used") == 1
+
+
+def test_targets_are_attested(bake: Bake) -> None:
+    wanted = ' attest = ["type=provenance,mode=max"]\n contexts = { lib = "target:lib", files = "files" }\n'
+    wanted += ' tags = ["test/attested:1"]\n'
+    bake.write("docker-bake.hcl", 'target "lib" {\n context = "lib"\n}\ntarget "default" {\n' + wanted + "}\n")
+    bake.write("lib/Dockerfile", "FROM scratch\nCOPY Dockerfile /lib\n")
+    bake.write("files/file", "1")
+    bake.write("Dockerfile", "FROM scratch\nCOPY --from=lib /lib /\nCOPY --from=files file /\nCOPY Dockerfile /\n")
+    assert bake("--provenance=mode=vague").returncode == 2
+    done = bake("--set=*.output=type=oci,dest=attested.tar")
+    assert done.returncode == 0, done.stderr
+    predicate = read_attested(bake.directory / "attested.tar").statement["predicate"]
+    request = predicate["buildDefinition"]["externalParameters"]["request"]
+    assert request["args"] == {"context:files": "local:files", "context:lib": "target:lib"}
+    assert [one["name"] for one in request["locals"]] == ["context", "files", "dockerfile"]
+    steps = predicate["buildDefinition"]["internalParameters"]["buildConfig"]["steps"]
+    contexts = {one["step"]["name"] for one in steps if one["step"]["type"] == "ContextStep"}
+    assert contexts == {"context", "files"}
 
 
 def test_print_list_and_check_build_nothing(bake: Bake) -> None:
@@ -219,12 +238,11 @@ def test_a_file_on_standard_input(bake: Bake) -> None:
         ),
         ('target "default" {\n x = 1\n}', (), 1, 'error: unknown attribute "x"\n'),
         ("", ("-D",), 2, "error: -D of docker buildx bake is not there\nhint: PYOCI_DEBUG=1 shows"),
-        ('target "default" {}', ("--sbom=true",), 2, "error: target default: --sbom=true: attestations are not made\n"),
         (
             'target "default" {}',
-            ("--provenance=mode=max",),
+            ("--sbom=generator=x",),
             2,
-            "error: target default: --provenance=mode=max: attestations are not made\n",
+            'error: target default: --attest type=sbom,generator=x: unexpected key "generator"\n',
         ),
         ('target "default" {}', ("--policy=strict=true",), 2, "error: target default: policy is not there\n"),
         ('target "default" {}', ("--policy=filename=x",), 2, 'error: invalid value "filename=x" for --policy\n'),
