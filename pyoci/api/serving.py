@@ -92,7 +92,8 @@ def serve(
         ending.callback(services.cancelled.set)
         _warn(services, server.address, open_to_all=users is None, write=write, plain=context is None)
         app = _application(services, server, inventory, writable, uploads, limits, users, delete=delete)
-        server.start(app, connections=limits.connections, tick=uploads.expire if uploads is not None else _nothing)
+        tick = uploads.expire if uploads is not None else _nothing
+        server.start(app, connections=limits.connections, idle_seconds=limits.stall_seconds, tick=tick)
         yield Served(server)
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from pyoci.errors import PyociError, UsageError
 
@@ -139,8 +140,12 @@ class Server:
         """`http://127.0.0.1:5000`."""
         return f"{'https' if self._context else 'http'}://{self.address}"
 
-    def start(self, app: ASGIApp, *, connections: int, tick: Callable[[], None]) -> None:
-        """Answers from now on. `tick` is called now and then, for what has to be tidied up."""
+    def start(self, app: ASGIApp, *, connections: int, idle_seconds: float, tick: Callable[[], None]) -> None:
+        """Answers from now on.
+
+        A connection on which no whole request arrives for `idle_seconds` is closed. `tick` is called now and then, for
+        what has to be tidied up.
+        """
         context = self._context
         config = uvicorn.Config(
             app,
@@ -160,16 +165,20 @@ class Server:
             ssl_context_factory=(lambda config, default: context) if context is not None else None,
         )
         self._uvicorn = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._run, args=(self._uvicorn, tick), name="pyoci-serve", daemon=True)
+        self._thread = threading.Thread(
+            target=self._run, args=(self._uvicorn, idle_seconds, tick), name="pyoci-serve", daemon=True
+        )
         self._thread.start()
 
-    def _run(self, server: uvicorn.Server, tick: Callable[[], None]) -> None:
+    def _run(self, server: uvicorn.Server, idle_seconds: float, tick: Callable[[], None]) -> None:
         async def serve() -> None:
-            ticking = asyncio.ensure_future(_every(_EXPIRY_SECONDS, tick))
+            tidying = [asyncio.ensure_future(_every(_EXPIRY_SECONDS, tick))]
+            tidying.append(asyncio.ensure_future(_close_idle(server, idle_seconds)))
             try:
                 await server.serve(sockets=[self._listener])
             finally:
-                ticking.cancel()
+                for task in tidying:
+                    task.cancel()
 
         try:
             asyncio.run(serve())
@@ -200,3 +209,25 @@ async def _every(seconds: float, tick: Callable[[], None]) -> None:
     while True:
         await asyncio.sleep(seconds)
         await asyncio.to_thread(tick)
+
+
+async def _close_idle(server: uvicorn.Server, seconds: float) -> None:
+    """Hangs up on clients that begin a request and never end its head: uvicorn waits for them without end."""
+    seen: dict[H11Protocol, tuple[object, float]] = {}
+    clock = asyncio.get_running_loop().time
+    while True:
+        await asyncio.sleep(seconds / 2)
+        now, before, seen = clock(), seen, {}
+        for connection in list(server.server_state.connections):
+            if not isinstance(connection, H11Protocol) or not _is_idle(connection):
+                continue
+            cycle, since = before.get(connection, (None, now))
+            seen[connection] = (connection.cycle, since if cycle is connection.cycle else now)
+            if now - seen[connection][1] >= seconds:
+                connection.shutdown()
+
+
+def _is_idle(connection: H11Protocol) -> bool:
+    """Whether no request is under way: none has begun, or the last one is answered."""
+    cycle: RequestResponseCycle | None = connection.cycle
+    return cycle is None or cycle.response_complete

@@ -36,7 +36,7 @@ class Limits:
     idle_seconds: float = 3600
     """After this long without a request, an upload is forgotten."""
     stall_seconds: float = 60
-    """A request whose body does not move for this long is ended, and so is an answer that nobody takes."""
+    """A request that does not move for this long is ended, and so is an answer that nobody takes."""
     connections: int = 500
 
 

@@ -10,6 +10,7 @@ import pytest
 from pyoci.api.serving import serve
 from pyoci.errors import UsageError
 from pyoci.serve.server import Address, own_addresses, parse_address
+from pyoci.serve.uploads import Limits
 from tests.unit.api.world import options_in
 from tests.unit.serve.world import serving
 
@@ -84,6 +85,16 @@ def test_who_listens_for_others_is_told_what_they_may(tmp_path: Path) -> None:
         assert "passwords travel" in world.heard.lines[0]
     with serving(tmp_path) as world:
         assert world.heard.lines == []
+
+
+def test_a_request_that_never_ends_its_head_is_hung_up_on(tmp_path: Path) -> None:
+    with serving(tmp_path, limits=Limits(stall_seconds=0.4)) as world:
+        host, _, port = world.address.partition(":")
+        for beginning in (b"", b"GET /v2/ HTTP/1.1\r\nHost: x\r\n"):
+            with socket.create_connection((host, int(port)), timeout=20) as connection:
+                connection.sendall(beginning)
+                assert connection.recv(100) == b""
+        assert world("GET", "/v2/").status == 200
 
 
 def test_one_server_after_another_has_the_same_port(tmp_path: Path) -> None:
