@@ -186,7 +186,8 @@ DOCKER_FLAGS = (
 
 OWN_FLAGS = frozenset(
     {
-        *("--ca-bundle", "--store", "--step-timeout", "--insecure-registry", "--ca-file", "--config"),
+        *("--ca-bundle", "--store", "--step-timeout", "--insecure-registry"),
+        *("--ca-file", "--cert-dir", "--config"),
         *("--preflight", "--preflight-for", "--preflight-skip"),
     }
 )

@@ -21,6 +21,8 @@ class Options:
     """Hosts that may speak plain HTTP, or TLS that cannot be verified."""
     ca_files: tuple[Path, ...] = ()
     """Certificate authorities to trust beside the system's."""
+    cert_dirs: tuple[Path, ...] = ()
+    """Directories with CAs (`*.crt`) and client certificates (`*.cert` with `*.key`) for every registry."""
     config: Path | None = None
     """A configuration file instead of the user's."""
     offline: bool = False

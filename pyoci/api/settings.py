@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pyoci.environment import Environment
+from pyoci.errors import UsageError
 
 if TYPE_CHECKING:
     from pyoci.api.services import Options
@@ -33,7 +34,14 @@ def hosts_config(options: Options) -> HostsConfig:
     files = host_files(variables, environment.home, config=explicit)
     config = load_hosts(files, variables, environment.home)
     ca_files = tuple(environment.path(path) for path in options.ca_files)
-    return replace(config, ca_files=(*config.ca_files, *ca_files)).with_insecure(options.insecure_registries)
+    cert_dirs = tuple(environment.path(path) for path in options.cert_dirs)
+    for directory in cert_dirs:
+        if not directory.is_dir():
+            raise UsageError(
+                f"there is no directory {directory}", hint="--cert-dir names one with *.crt, *.cert and *.key"
+            )
+    given = replace(config, ca_files=(*config.ca_files, *ca_files), every_certs=cert_dirs)
+    return given.with_insecure(options.insecure_registries)
 
 
 class GivenCredentials:

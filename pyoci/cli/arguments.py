@@ -84,6 +84,13 @@ def add_connection(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--ca-file", action="append", default=[], metavar="FILE", help="trust these certificate authorities as well"
     )
+    parser.add_argument(
+        "--cert-dir",
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="use the certificates in this directory: *.crt of authorities, *.cert with *.key of our own",
+    )
     parser.add_argument("--config", metavar="FILE", help="configuration file (default: ~/.config/pyoci/config.toml)")
 
 
@@ -176,6 +183,7 @@ def working(arguments: argparse.Namespace) -> Iterator[Options]:
             reporter=reporter,
             insecure_registries=tuple(getattr(arguments, "insecure_registry", ())),
             ca_files=tuple(environment.path(name) for name in getattr(arguments, "ca_file", ())),
+            cert_dirs=tuple(environment.path(name) for name in getattr(arguments, "cert_dir", ())),
             config=Path(arguments.config) if getattr(arguments, "config", None) else None,
         )
     finally:

@@ -141,6 +141,10 @@ class HostsConfig:
     """Directories with a folder per host: `<host>/*.crt` are CAs, `<host>/*.cert` and `*.key` client certificates."""
     ca_files: tuple[Path, ...] = ()
     """Trusted for every host."""
+    every_certs: tuple[Path, ...] = ()
+    """Directories with such files for every host: the CAs count for all, a client certificate is shown to registries
+    and mirrors, and not to whom they send on.
+    """
     proxies: Proxies = field(default_factory=Proxies)
     network: Network = field(default_factory=Network)
     limits: Limits = DEFAULT_LIMITS
@@ -195,7 +199,8 @@ class HostsConfig:
             client_certs = ((settings.client_cert, settings.client_key or settings.client_cert), *client_certs)
         own = (*settings.ca_files, *ca_files)
         loose = insecure or settings.insecure or (is_loopback(_hostname(host)) and not own)
-        return Tls(verify=not loose, ca_files=(*self.ca_files, *own), client_certs=client_certs)
+        every = tuple(path for folder in self.every_certs for path in _certs_in(folder)[0])
+        return Tls(verify=not loose, ca_files=(*self.ca_files, *every, *own), client_certs=client_certs)
 
     def schemes_of(self, host: str, *, insecure: bool = False) -> tuple[Scheme, ...]:
         """What may be spoken with `host` (with port), best first."""
@@ -220,6 +225,8 @@ class HostsConfig:
         if registry != host:
             extra, certs = _certs_d(self.certs_dirs, registry)
             tls = replace(tls, ca_files=(*tls.ca_files, *extra), client_certs=(*tls.client_certs, *certs))
+        every = tuple(pair for folder in self.every_certs for pair in _certs_in(folder)[1])
+        tls = replace(tls, client_certs=(*tls.client_certs, *every))
         schemes = named.schemes_of(host, insecure=insecure)
         return Endpoint(registry, host, repository, schemes, tls, mirror, settings.chunk_bytes)
 
@@ -261,26 +268,31 @@ def _moved(name: str, prefix: str, location: str) -> str:
 
 def _certs_d(directories: tuple[Path, ...], host: str) -> tuple[tuple[Path, ...], tuple[tuple[Path, Path], ...]]:
     """CA files and client certificates of a host, in the layout that docker and podman share."""
-    authorities: list[Path] = []
+    found = [_certs_in(directory / host) for directory in directories]
+    return (
+        tuple(path for authorities, _ in found for path in authorities),
+        tuple(pair for _, clients in found for pair in clients),
+    )
+
+
+def _certs_in(folder: Path) -> tuple[tuple[Path, ...], tuple[tuple[Path, Path], ...]]:
+    """CA files and client certificates in one folder; nothing if it is not there."""
+    try:
+        names = sorted(entry.name for entry in folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return (), ()
+    except OSError as error:
+        raise UsageError(f"cannot read {folder}: {error.strerror}") from error
     clients: list[tuple[Path, Path]] = []
-    for directory in directories:
-        folder = directory / host
-        try:
-            names = sorted(entry.name for entry in folder.iterdir())
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-        except OSError as error:
-            raise UsageError(f"cannot read {folder}: {error.strerror}") from error
-        authorities.extend(folder / name for name in names if name.endswith(".crt"))
-        for name in names:
-            if name.endswith(".cert"):
-                key = name.removesuffix(".cert") + ".key"
-                if key not in names:
-                    raise UsageError(f"{folder / name} has no key", hint=f"put the key beside it as {key}")
-                clients.append((folder / name, folder / key))
-            elif name.endswith(".key") and name.removesuffix(".key") + ".cert" not in names:
-                raise UsageError(
-                    f"{folder / name} has no certificate",
-                    hint="client certificates end in .cert (.crt is for CAs)",
-                )
-    return tuple(authorities), tuple(clients)
+    for name in names:
+        if name.endswith(".cert"):
+            key = name.removesuffix(".cert") + ".key"
+            if key not in names:
+                raise UsageError(f"{folder / name} has no key", hint=f"put the key beside it as {key}")
+            clients.append((folder / name, folder / key))
+        elif name.endswith(".key") and name.removesuffix(".key") + ".cert" not in names:
+            raise UsageError(
+                f"{folder / name} has no certificate",
+                hint="client certificates end in .cert (.crt is for CAs)",
+            )
+    return tuple(folder / name for name in names if name.endswith(".crt")), tuple(clients)

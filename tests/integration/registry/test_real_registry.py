@@ -31,6 +31,7 @@ from tests.integration.real.registry import (
     sign_certificate,
 )
 from tests.integration.real.token_server import token_server
+from tests.integration.registry.command_line import CommandLine
 from tests.registry_world import Recorder, sample_image
 
 pytestmark = pytest.mark.needs_registry
@@ -137,6 +138,24 @@ def test_a_registry_that_wants_a_client_certificate(
         sign_certificate(certificates, folder / "me.cert", folder / "me.key")
         with RegistryClient(hosts) as client:
             check_round(client.repository(reference), *image)
+
+
+def test_certificates_in_a_directory_that_was_named(certificates: Certificates, tmp_path: Path) -> None:
+    pyoci = CommandLine(tmp_path)
+    with real_registry(tmp_path / "registry", tls=replace(certificates, wants_clients=True)) as registry:
+        (tmp_path / "context").mkdir()
+        (tmp_path / "context" / "Dockerfile").write_text("FROM scratch\nLABEL a=b\n")
+        pyoci.ok("build", "-q", "--preflight=off", "-t", "app", "context")
+        (tmp_path / "certs").mkdir()
+        shutil.copy(certificates.ca, tmp_path / "certs" / "ca.crt")
+        copied = ("copy", "store:app", f"{registry.host}/app:1")
+        assert pyoci(*copied, "--cert-dir", "certs").returncode == 1
+        sign_certificate(certificates, tmp_path / "certs" / "me.cert", tmp_path / "certs" / "me.key")
+        pyoci.ok(*copied, "--cert-dir", "certs")
+        assert pyoci.ok("ls", "--cert-dir", "certs", f"{registry.host}/app") == "1"
+        missing = pyoci("ls", "--cert-dir", "gone", f"{registry.host}/app")
+        assert missing.returncode == 2
+        assert missing.stderr.startswith(f"error: there is no directory {tmp_path / 'gone'}\n")
 
 
 def test_who_may_not(guarded: RealRegistry) -> None:

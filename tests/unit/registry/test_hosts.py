@@ -231,3 +231,18 @@ def test_podmans_rules_move_no_pushes() -> None:
     assert places(HostsConfig(rules=(Rule("r.example", "moved.example"),)), "r.example/app", push=True) == [
         "moved.example/app"
     ]
+
+
+def test_a_directory_of_certificates_for_every_registry(tmp_path: Path) -> None:
+    """As podman's and skopeo's --cert-dir. Whom a registry sends on to is trusted by it, and not told who we are."""
+    for name in ("ca.crt", "me.cert", "me.key"):
+        (tmp_path / name).write_text("")
+    mirror = Rule("r.example", mirrors=(Mirror("m.example"),))
+    config = HostsConfig(rules=(mirror,), every_certs=(tmp_path,), ca_files=(Path("/flag.pem"),))
+    mine = ((tmp_path / "me.cert", tmp_path / "me.key"),)
+    for endpoint in config.endpoints(parse_reference("r.example/app")):
+        assert endpoint.tls == Tls(ca_files=(Path("/flag.pem"), tmp_path / "ca.crt"), client_certs=mine)
+    assert config.tls_of("cdn.example") == Tls(ca_files=(Path("/flag.pem"), tmp_path / "ca.crt"))
+    (tmp_path / "me.key").unlink()
+    with pytest.raises(UsageError, match=r"me\.cert has no key$"):
+        config.endpoints(parse_reference("r.example/app"))
