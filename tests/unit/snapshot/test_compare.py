@@ -126,6 +126,19 @@ def test_owners(root: Path) -> None:
     assert os.getxattr(root / "mine", OWNER_XATTR) == encode_owner(1000, 1001)
 
 
+def test_owners_of_a_step_that_saw_them(root: Path) -> None:
+    os.setxattr(root / "etc/passwd", OWNER_XATTR, encode_owner(0, 42))
+
+    def rewrite() -> None:
+        content = (root / "etc/passwd").read_bytes()
+        (root / "etc/other").write_bytes(content)
+        (root / "etc/other").rename(root / "etc/passwd")
+
+    found = after(root, rewrite, OwnerRules("record", exact=True))
+    owners = {change.entry.path: change.entry.gid for change in found.changes if isinstance(change, Upsert)}
+    assert owners == {"etc": 0, "etc/passwd": 0}
+
+
 def test_owners_that_the_layers_left_in_their_table(root: Path) -> None:
     descriptor = os.open(root, os.O_RDONLY)
     listing = list_tree(descriptor, {"bin": (3, 4)})

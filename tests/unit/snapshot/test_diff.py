@@ -252,6 +252,42 @@ def test_owners_without_the_right_to_give_files_away(tmp_path: Path) -> None:
     assert os.getxattr(stack.upper / "mail/bob", OWNER_XATTR) == encode_owner(1000, 8)
 
 
+def test_a_step_that_saw_owners_meant_what_it_did(tmp_path: Path) -> None:
+    """A file or directory that replaces another is its maker's; what overlayfs copied up has its attribute or none."""
+    stack = Stack(
+        tmp_path,
+        {
+            "shadow": file(b"x", gid=42),
+            "kept": file(b"x", uid=3),
+            "link": symlink("old", uid=3),
+            "again": directory(uid=7),
+            "again/f": file(b"", uid=7),
+            "stub": directory(uid=8),
+            "stub/f": b"",
+        },
+    )
+    stack.copy_up("shadow", b"rewritten")
+    stack.copy_up("kept", b"changed")
+    os.setxattr(stack.upper / "kept", OWNER_XATTR, encode_owner(3, 0))
+    (stack.upper / "link").symlink_to("new")
+    stack.opaque("again")
+    stack.copy_up("stub/new", b"")
+    found = stack.changes(OwnerRules("record", exact=True))
+    owners = {
+        change.entry.path: (change.entry.uid, change.entry.gid)
+        for change in found.changes
+        if isinstance(change, Upsert)
+    }
+    assert owners == {
+        "again": (0, 0),
+        "kept": (3, 0),
+        "link": (3, 0),
+        "shadow": (0, 0),
+        "stub": (8, 0),
+        "stub/new": (0, 0),
+    }
+
+
 def test_the_next_step_finds_the_owners_of_this_one(tmp_path: Path) -> None:
     stack = Stack(tmp_path, {"a": b""})
     stack.copy_up("mine", b"1")
