@@ -9,22 +9,12 @@ from pyoci.bake.attributes import ATTRIBUTES
 from pyoci.bake.functions import ELSEWHERE, standard_functions
 from pyoci.bake.overrides import KEYS
 from pyoci.cli import bake_environment
-from pyoci.cli.arguments import make_parser
+from pyoci.cli.arguments import add_connection, make_parser
 from pyoci.cli.commands import bake
 
 TEXT = (Path(__file__).parents[3] / "docs" / "bake.md").read_text()
-OWN = {
-    "--store",
-    "--ca-bundle",
-    "--isolation",
-    "--preflight",
-    "--quiet",
-    "--help",
-    "--insecure-registry",
-    "--ca-file",
-    "--config",
-}
-"""Flags that buildx has not."""
+OWN = {"--isolation", "--preflight", "--ca-bundle", "--quiet"}
+"""Flags of bake that buildx has not, besides those of every verb."""
 
 
 def section(title: str) -> str:
@@ -58,7 +48,10 @@ def test_flags() -> None:
     bake.add_arguments(parser)
     flags = {flag for action in parser._actions for flag in action.option_strings if flag.startswith("--")}
     flags = {flag for flag in flags if "=" not in flag and not flag.startswith("--list-")}
-    assert {word for word in words(section("Flags")) if word.startswith("--")} == flags - OWN
+    everywhere = make_parser("login", "x")
+    add_connection(everywhere)
+    shared = {flag for action in everywhere._actions for flag in action.option_strings}
+    assert {word for word in words(section("Flags")) if word.startswith("--")} == flags - OWN - shared
 
 
 def test_variables_of_the_environment() -> None:
