@@ -4,10 +4,11 @@ Who does what. The builder is unprivileged and threaded; it holds a `Worker` (wo
 single-threaded worker process (zygote.py) when the first request comes and never before. That process enters the user
 and mount namespace of its mode once (namespaces.py) and forks a child for every request, so that requests run side by
 side. The child of a run is the monitor (execute.py): it stays outside, forks PID 1 (container.py) into a new PID
-namespace, keeps the time, hears cancellations, answers the recorder (recorder.py), carries bytes for socket mounts,
-cleans up. PID 1 builds the root (rootfs.py, system_mounts.py, mounts.py), enters it, forks the command (launch.py),
-reaps orphans, and ends with its status. Each dies with the one before it, so nothing outlives the builder, however
-that ends.
+namespace, keeps the time, hears cancellations, carries bytes for socket mounts, cleans up, and answers system calls
+that the kernel would refuse (recorder.py): it keeps owners (owner_records.py), shows them (status_emulation.py), and
+lets processes be other users (emulation.py, identity.py). PID 1 builds the root (rootfs.py, system_mounts.py,
+mounts.py), enters it, forks the command (launch.py), reaps orphans, and ends with its status. Each dies with the one
+before it, so nothing outlives the builder, however that ends.
 
 How a request travels. `Worker.begin` makes a socket pair and sends one end to the worker with eight bytes: which
 operation, which call. The worker forks; the child reads the request itself (wire.py: marshalled plain values,
