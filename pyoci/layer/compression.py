@@ -26,6 +26,8 @@ ArchiveCompression: TypeAlias = Compression | Literal["bzip2", "xz"]
 _READ = 256 * 1024
 _BLOCK = 1 << 20
 _HEADER_LIMIT = 1 << 17
+_MAGIC_BYTES = 6
+_TAR_BLOCK = 512
 _MAGIC: tuple[tuple[bytes, ArchiveCompression], ...] = (
     (b"\x1f\x8b\x08", "gzip"),
     (b"\x28\xb5\x2f\xfd", "zstd"),
@@ -63,10 +65,20 @@ def detect(stream: BinaryIO) -> tuple[ArchiveCompression, BinaryIO]:
 
     The file name plays no part: archives are known by their content, as docker does.
     """
+    head, rejoined = _peeked(stream, _MAGIC_BYTES)
+    return compression_of(head), rejoined
+
+
+def _peeked(stream: BinaryIO, size: int, *, owned: bool = True) -> tuple[bytes, BinaryIO]:
+    """The first bytes of a stream, and a stream of the same bytes, which closes the other one if that is `owned`."""
     head = b""
-    while len(head) < 6 and (more := stream.read(6 - len(head))):
+    while len(head) < size and (more := stream.read(size - len(head))):
         head += more
-    return compression_of(head), cast("BinaryIO", _Rejoined(head, stream))
+    return head, cast("BinaryIO", _Rejoined(head, stream, owned))
+
+
+def _begins_a_tar(head: bytes) -> bool:
+    return len(head) == _TAR_BLOCK and (head[257:262] == b"ustar" or not any(head))
 
 
 def open_decompressed(
@@ -74,20 +86,30 @@ def open_decompressed(
 ) -> BinaryIO:
     """The uncompressed bytes of `stream`, which is read to its end when they are; closing closes both if it is `owned`.
 
+    What is said to be compressed and begins as a tar, or as what is compressed otherwise, is taken for that, as every
+    engine does: docker 20.10 calls a plain layer `tar.gzip` that it mounted from another repository.
+
     Reading raises LayerError when the data is damaged, cut short, followed by garbage, or more than the limits allow.
     """
     if compression == "none":
         return stream
+    if compression in ("gzip", "zstd"):
+        head, stream = _peeked(stream, _TAR_BLOCK, owned=owned)
+        found = compression_of(head)
+        if found == "none" and _begins_a_tar(head):
+            return stream
+        compression = found if found in ("gzip", "zstd") else compression
     return cast("BinaryIO", _Decompressed(stream, compression, limits, owned))
 
 
 class _Rejoined(io.RawIOBase):
     """Bytes that were read ahead, then the rest of the stream."""
 
-    def __init__(self, head: bytes, stream: BinaryIO) -> None:
+    def __init__(self, head: bytes, stream: BinaryIO, owned: bool) -> None:
         super().__init__()
         self._head = head
         self._stream = stream
+        self._owned = owned
 
     def readable(self) -> bool:
         return True
@@ -107,7 +129,7 @@ class _Rejoined(io.RawIOBase):
         return len(data)
 
     def close(self) -> None:
-        if not self.closed:
+        if not self.closed and self._owned:
             self._stream.close()
         super().close()
 

@@ -42,7 +42,7 @@ class Placement:
         return replace(source, path=path, uid=uid, gid=gid, mode=mode, mtime=mtime)
 
     def parent(self, path: LayerPath, above: Entry | None) -> Entry:
-        """A directory that the destination implies: an octal mode is its mode too, but for set-ID and sticky bits, and a
+        """A directory that the destination implies: an octal mode is its mode too, but for set-ID and sticky bits; a
         symbolic one is not (BuildKit).
 
         A set-group-ID directory above hands its bit down, and its group unless an owner was named, as mkdir(2) does.
@@ -88,6 +88,7 @@ def place_selection(
         path = LayerPath("/".join(part for part in (target, piece.relative) if part))
         there = to.lookup(path)
         if piece.implied and there is not None and there.type == "dir":
+            to.put(replace(there, mode=piece.entry.mode))  # BuildKit: whatever --chmod says, and no owner
             continue
         entry = placement.entry(piece.entry, path)
         inode = files.inode(piece.entry)

@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyoci.errors import LayerError
+from pyoci.image.media_types import Compression
 from pyoci.layer.compression import (
     ArchiveCompression,
     compression_of,
@@ -25,6 +26,7 @@ from pyoci.layer.compression import (
     zstd_module,
 )
 from pyoci.layer.limits import Limits
+from tests.unit.layer.tars import member, tar_of
 
 TEXT = b"".join(b"line %d of a text that compresses\n" % number for number in range(3000))
 
@@ -207,3 +209,18 @@ def test_damage_is_told_or_harmless(compression: ArchiveCompression, data: st.Da
     whole[position] ^= data.draw(st.integers(1, 255))
     with suppress(LayerError):
         decompressed(bytes(whole), compression, step=data.draw(st.sampled_from([1, 5, 1000])))
+
+
+@pytest.mark.parametrize("said", ["gzip", "zstd"])
+@pytest.mark.parametrize("really", ["none", "gzip", "zstd"])
+def test_the_content_of_a_layer_counts_and_not_what_it_is_called(said: Compression, really: Compression) -> None:
+    tar = tar_of((member("a"), b"text"))
+    data = {"none": tar, "gzip": gzip.compress(tar), "zstd": zstd_module().compress(tar)}[really]
+    source = io.BytesIO(data)
+    stream = open_decompressed(source, said, owned=False)
+    read = b""
+    while piece := stream.read(700):
+        read += piece
+    assert read == tar
+    stream.close()
+    assert not source.closed
