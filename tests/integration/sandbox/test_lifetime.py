@@ -135,14 +135,14 @@ def test_a_worker_that_is_killed_is_an_error(small: World) -> None:
 def test_a_worker_that_cannot_start_says_why(busybox_worlds: Worlds) -> None:
     world = busybox_worlds("root")
     for command, reason in (
-        (["/nonexistent"], 'cannot start "/nonexistent": No such file or directory'),
+        (["/proc/nonexistent"], 'cannot start "/proc/nonexistent": No such file or directory'),
         (["/bin/false"], "the worker of the sandbox could not start"),
     ):
         worker = Worker(world.worker.privilege, interpreter=command)
         with pytest.raises(SandboxError, match=reason):
             worker.call("pyoci.sandbox.execute:run", {})
         worker.close()
-    worker = Worker(world.worker.privilege, packages=Path("/nonexistent"))
+    worker = Worker(world.worker.privilege, packages=Path("/proc/nonexistent"))
     with pytest.raises(SandboxError) as raised:
         worker.call("pyoci.sandbox.execute:run", {})
     assert raised.value.hint == "ModuleNotFoundError: No module named 'pyoci'"
@@ -153,7 +153,7 @@ def test_operations(busybox_worlds: Worlds) -> None:
     with pytest.raises(ValueError, match="not in"):
         world.worker.call("os:system", {})
     with pytest.raises(SandboxError, match="no such file"):
-        world.ask("read", path="/nonexistent")
+        world.ask("read", path="/proc/nonexistent")
     with pytest.raises(SandboxError, match="KeyError: 'path'"):
         world.ask("read")
     worker = Worker(
