@@ -129,7 +129,7 @@ def _parents(step: CopyStep, source: CopySource, files: FileView) -> Selection:
     parts = pattern.split("/") if pattern else []
     if not has_wildcards(source.path):
         whole = "/".join(part for part in (root.path, pattern) if part)
-        if files.lookup_nofollow(files.resolve(whole)) is None:
+        if files.lookup_nofollow(whole) is None:  # a link is copied as one, whatever it leads to
             raise missing(whole, files)
     pieces = list(_included(root, "", parts, files, PatternSet(step.excludes)))
     return Selection(source, "", (Piece(root, "", implied=True), *pieces))
