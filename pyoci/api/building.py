@@ -53,17 +53,18 @@ def _build(parts: Prepared, services: Services, watch: Watch) -> BuildResult:
         plans = plan_images(parts.dockerfile, parts.plan_options, build_services)
         parts.report_checks()
         wait_for_permission()
-    built = build_images(
-        plans,
-        build_services,
-        build_args=request.build_args,
-        labels=request.labels,
-        epoch=parts.epoch,
-        jobs=request.jobs or DEFAULT_JOBS,
-        timeout_seconds=request.step_timeout_seconds,
-        limits=parts.limits,
-        imported=imported_steps(parts, services),
-    )
+    with watch.solving():
+        built = build_images(
+            plans,
+            build_services,
+            build_args=request.build_args,
+            labels=request.labels,
+            epoch=parts.epoch,
+            jobs=request.jobs or DEFAULT_JOBS,
+            timeout_seconds=request.step_timeout_seconds,
+            limits=parts.limits,
+            imported=imported_steps(parts, services),
+        )
     return finish(parts, built, services, watch)
 
 

@@ -1,6 +1,6 @@
 """A build in which nothing changed is not planned again: what the last one found is kept with all that it looked at.
 
-A record is written by a build that found every step in the cache. It holds the stamps of the Dockerfile, of the rules
+A record is written by every build that can be told again. It holds the stamps of the Dockerfile, of the rules
 of what is ignored and of every file and directory of a context that was looked at, the meaning of every name of a base,
 the blobs that the image needs, and what was told to the user. If all of that is as it was, so is the image; if anything
 is not, the build is planned as if there were no record. What cannot be asked of this machine alone has none: newer
@@ -15,8 +15,8 @@ import hashlib
 import json
 import marshal
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,13 +81,15 @@ def _location(place: object) -> Location | None:
 
 
 class Watch(Reporter):
-    """Watches one build: what it tells, and whether there was anything to do. Passes everything on."""
+    """Watches one build: what the next one would tell that finds everything in the cache. Passes everything on."""
 
     def __init__(self, reporter: Reporter) -> None:
         self._reporter = reporter
         self._events: list[tuple[object, ...]] = []
-        self._idle = True
-        """Nothing was carried out or moved so far."""
+        self._solving = False
+        """Steps are looked for in the cache, and carried out: only the next build knows what is told of them then."""
+        self._fetched = False
+        """Something was fetched before or after that: what was told may be about the registry."""
         self._stamps: dict[str, FileStamp | None] = {}
         self._clock = 0
 
@@ -96,6 +98,15 @@ class Watch(Reporter):
         if _is_plain(request, working_directory):
             self._clock = store_clock(store)
             self._stamps = {path: _stamp_of(path) for path in _inputs(request, working_directory)}
+
+    @contextmanager
+    def solving(self) -> Iterator[None]:
+        """While the steps are solved: what is told of them beside their titles is not what the next build tells."""
+        self._solving = True
+        try:
+            yield
+        finally:
+            self._solving = False
 
     def keep(
         self,
@@ -109,13 +120,14 @@ class Watch(Reporter):
         found: Found,
         blobs: Iterable[Descriptor],
     ) -> None:
-        """Writes the record, if nothing had to be done and everything that was read can be told from what it becomes.
+        """Writes the record, if everything that was read can be told from what it becomes.
 
         `surroundings` is what counts besides the request; `directories` are the contexts that were opened, with what
         was looked at in them by path; `names` the digests that names of bases stood for; `blobs` what the image
         consists of.
         """
-        if not (self._idle and self._clock):
+        told = any(kind != "cached" for kind, *_ in self._events)
+        if not self._clock or (told and self._fetched):
             return
         seen = [(root, dict(stamps)) for root, stamps in directories]
         latest = self._clock - RACY_NANOSECONDS
@@ -138,7 +150,7 @@ class Watch(Reporter):
             store.write_file("indexes", _name(request, working_directory), marshal.dumps(record))  # type: ignore[arg-type]
 
     def step_started(self, step: str, title: str) -> None:
-        self._idle = False
+        self._events.append(("cached", step, title))
         self._reporter.step_started(step, title)
 
     def step_cached(self, step: str, title: str) -> None:
@@ -149,14 +161,13 @@ class Watch(Reporter):
         self._reporter.step_done(step)
 
     def step_failed(self, step: str, message: str) -> None:
-        self._idle = False
         self._reporter.step_failed(step, message)
 
     def step_output(self, step: str, data: bytes) -> None:
         self._reporter.step_output(step, data)
 
     def transfer_started(self, name: str, kind: TransferKind, total_bytes: int) -> None:
-        self._idle = False
+        self._fetched = self._fetched or not self._solving
         self._reporter.transfer_started(name, kind, total_bytes)
 
     def transfer_advanced(self, name: str, done_bytes: int) -> None:
@@ -166,14 +177,16 @@ class Watch(Reporter):
         self._reporter.transfer_done(name, outcome)
 
     def message(self, text: str) -> None:
-        self._events.append(("message", text))
+        if not self._solving:
+            self._events.append(("message", text))
         self._reporter.message(text)
 
     def warning(self, text: str, *, location: Location | None = None) -> None:
         place = None
         if location is not None:
             place = (location.source.name, location.line, location.column, location.length, location.end_line)
-        self._events.append(("warning", text, place))
+        if not self._solving:
+            self._events.append(("warning", text, place))
         self._reporter.warning(text, location=location)
 
 
