@@ -17,12 +17,11 @@ import certifi
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
-from urllib3.connection import HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from pyoci.errors import UsageError
 from pyoci.registry.failure import TransportFailure, transport_failure
 from pyoci.registry.hosts import Network, Tls
+from pyoci.registry.measured import pool_classes
 from pyoci.registry.pace import Pace
 from pyoci.registry.urls import host_of
 
@@ -32,7 +31,7 @@ _USER_AGENT = "pyoci"
 _POOL_SIZE = 64
 _SEND_BYTES = 64 * 1024
 _READ_BYTES = 256 * 1024
-"""As much as a socket has at once; what is asked for beyond it would be allocated for nothing."""
+"""At most, in one piece."""
 
 
 class Body(Protocol):
@@ -57,7 +56,6 @@ class Answer:
     authorization: str | None = field(default=None, repr=False)
     """The header that was sent for it."""
     _raw: Any = field(default=None, repr=False)
-    _pace: Pace = field(repr=False, kw_only=True)
 
     def header(self, name: str) -> str:
         """A header's value, empty when there is none."""
@@ -69,15 +67,13 @@ class Answer:
         return int(text) if text.isascii() and text.isdigit() else None
 
     def read(self, size: int) -> bytes:
-        """Up to `size` bytes of the body as sent, as soon as there are some; empty at its end.
+        """Up to `size` bytes of the body as sent; empty at its end.
 
         Raises:
             TransportFailure: the connection broke, stalled, was too slow, or ended before the promised length.
         """
-        started = self._pace.clock()
         try:
-            data: bytes = self._raw.read1(min(size, _READ_BYTES), decode_content=False)
-            self._pace.add(len(data), self._pace.clock() - started)
+            data: bytes = self._raw.read(min(size, _READ_BYTES), decode_content=False)
         except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             self.close()
             raise transport_failure(error, host_of(self.url)) from error
@@ -155,8 +151,7 @@ class Transport:
             )
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             raise transport_failure(error, host, proxied=bool(proxy)) from error
-        authorization, pace = headers.get("Authorization"), Pace(self._network, host)
-        return Answer(response.status_code, response.headers, url, authorization, response.raw, _pace=pace)
+        return Answer(response.status_code, response.headers, url, headers.get("Authorization"), response.raw)
 
     def close(self) -> None:
         """Closes every idle connection."""
@@ -169,7 +164,7 @@ class Transport:
         with self._lock:
             adapter = self._adapters.get(tls)
             if adapter is None:
-                adapter = self._adapters[tls] = _Adapter(tls)
+                adapter = self._adapters[tls] = _Adapter(tls, self._network)
             return adapter
 
 
@@ -192,31 +187,24 @@ class _Pieces:
             self._pace.add(len(piece), self._pace.clock() - started)
 
 
-class _QuietConnection(HTTPSConnection):
-    """A connection that was asked not to verify: the library's warning to the developer is not for our user."""
-
-    def connect(self) -> None:
-        super().connect()
-        self.is_verified = True
-
-
-class _QuietPool(HTTPSConnectionPool):
-    ConnectionCls = _QuietConnection
-
-
 class _Adapter(HTTPAdapter):
     """An adapter with a TLS context of its own: system store, configured CAs, client certificates.
 
     The context is made with the first TLS connection, for loading the system's CAs takes tens of milliseconds.
     """
 
-    def __init__(self, tls: Tls) -> None:
+    def __init__(self, tls: Tls, network: Network) -> None:
         self._tls = tls
+        self._pools = pool_classes(network, verify=tls.verify)
         self._context: ssl.SSLContext | None = None
         self._context_lock = threading.Lock()
         super().__init__(pool_connections=_POOL_SIZE, pool_maxsize=_POOL_SIZE)
-        if not tls.verify:
-            self.poolmanager.pool_classes_by_scheme = {"http": HTTPConnectionPool, "https": _QuietPool}
+        self.poolmanager.pool_classes_by_scheme = self._pools
+
+    def proxy_manager_for(self, proxy: Any, **proxy_kwargs: Any) -> Any:
+        manager = super().proxy_manager_for(proxy, **proxy_kwargs)
+        manager.pool_classes_by_scheme = self._pools
+        return manager
 
     def build_connection_pool_key_attributes(self, request: Any, verify: Any, cert: Any = None) -> Any:
         host, pool = super().build_connection_pool_key_attributes(request, verify, cert)

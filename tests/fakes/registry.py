@@ -61,6 +61,15 @@ class Trickle:
 
     pause: float
     size: int = 1
+    headers: bool = False
+    """Already the headers come so, and never end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delay:
+    """Thinks for a while and then does what is asked."""
+
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +96,7 @@ class EchoSecrets:
     status: int
 
 
-Action: TypeAlias = Respond | Reset | LoseAnswer | Stall | Trickle | Cut | Change | EchoSecrets
+Action: TypeAlias = Respond | Reset | LoseAnswer | Stall | Delay | Trickle | Cut | Change | EchoSecrets
 
 
 @dataclass(slots=True)
@@ -317,6 +326,15 @@ class _Handler(BaseHTTPRequestHandler):
             case Stall(seconds, None):
                 time.sleep(seconds)
                 raise _HangUp
+            case Delay(seconds):
+                time.sleep(seconds)
+            case Trickle(pause, _, True):
+                self.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+                for _ in range(1000):
+                    self.wfile.write(b"x")
+                    self.wfile.flush()
+                    time.sleep(pause)
+                raise _HangUp
             case _:
                 pass
         if parts.path == "/token":
@@ -393,7 +411,7 @@ class _Handler(BaseHTTPRequestHandler):
                     self.wfile.flush()
                     self.connection.shutdown(socket.SHUT_RDWR)
                     raise _HangUp
-            case Trickle(pause, size):
+            case Trickle(pause, size, False):
                 for at in range(0, len(body), size):
                     self.wfile.write(body[at : at + size])
                     self.wfile.flush()
