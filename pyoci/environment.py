@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pyoci.errors import UsageError
 from pyoci.platforms import Platform, platform_of_machine
 
 __all__ = ["Environment", "current_environment", "epoch_seconds"]
@@ -40,28 +39,14 @@ class Environment:
         return self.working_directory / text
 
     @property
-    def source_date_epoch(self) -> int:
-        """Timestamp of everything that is new in an image: SOURCE_DATE_EPOCH, else 0. Seconds since the epoch.
-
-        Raises:
-            UsageError: SOURCE_DATE_EPOCH is not a whole number of seconds.
-        """
-        return epoch_seconds(self.variables.get("SOURCE_DATE_EPOCH", ""))
+    def source_date_epoch(self) -> str:
+        """SOURCE_DATE_EPOCH as it is; empty where it is not set. What it means depends on the build."""
+        return self.variables.get("SOURCE_DATE_EPOCH", "")
 
 
-def epoch_seconds(text: str) -> int:
-    """The value of SOURCE_DATE_EPOCH; 0 where it is empty.
-
-    Raises:
-        UsageError: it is not a whole number of seconds.
-    """
-    if not text:
-        return 0
-    if not text.isascii() or not text.isdigit() or len(text) > 11:
-        raise UsageError(
-            f'SOURCE_DATE_EPOCH is "{text}"', hint="it must be a whole number of seconds since 1970-01-01 00:00:00 UTC"
-        )
-    return int(text)
+def epoch_seconds(text: str) -> int | None:
+    """A whole number of seconds since 1970-01-01 00:00:00 UTC, up to the year 5138; None if the text is none."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 11 else None
 
 
 def current_environment(store: str | Path | None = None) -> Environment:

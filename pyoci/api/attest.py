@@ -126,7 +126,8 @@ def _facts(parts: Prepared, services: Services) -> BuildFacts:
             material
             for value in parts.bases.contexts.values()
             if not environment.path(value).exists() and (material := _remote(value, parts)) is not None
-        ),
+        )
+        + ((parts.fetching.material(parts.times.source),) if parts.times.source is not None else ()),
         context_names=parts.context_names,
         fetched=parts.fetching.material,
         ca_bundle=_ca_bundle(parts, services),

@@ -19,6 +19,7 @@ from pyoci.api.build import BuildResult
 from pyoci.api.building import DEFAULT_JOBS, finish, imported_steps
 from pyoci.api.cache_options import cache_sources, written_references
 from pyoci.api.contexts import LazyContexts
+from pyoci.api.epoch import given_epoch
 from pyoci.api.output_options import check_outputs, pushed_names
 from pyoci.api.prepare import Prepared, prepared
 from pyoci.api.push_permission import push_permission
@@ -224,7 +225,7 @@ def _context_name(name: str, parts: Prepared) -> str:
     path = environment.path(request.context)
     if not path.is_dir():
         keep = request.build_args.get("BUILDKIT_CONTEXT_KEEP_GIT_DIR", "")
-        return structural_digest(["main", str(request.context), keep])
+        return structural_digest(["main", str(request.context), keep, bool(given_epoch(request, environment))])
     ignore: Path | None = None
     if str(request.file) not in ("", "-"):
         file = environment.path(request.file)

@@ -76,6 +76,10 @@ class NamedBases:
         image = read_image(root, self._services.resolver.content, platform, name=value)
         return Base(title, image, BaseImage(name, None, root.digest, image.platform))
 
+    def value(self, name: str) -> str | None:
+        """What was given for a name, as it was typed; None if nothing was."""
+        return self._values.get(_key(name))
+
     def root(self, name: str) -> Descriptor | None:
         """The manifest or index that a name was given for; None if it was given for files, or nothing was.
 

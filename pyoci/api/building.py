@@ -140,6 +140,8 @@ def _fetch_missing(built: tuple[Built, ...], services: Services, *, own: bool) -
 
 def _keep(result: BuildResult, built: tuple[Built, ...], parts: Prepared, services: Services, watch: Watch) -> None:
     """Keeps what the build comes to, unless it depends on what can change elsewhere."""
+    if parts.times.is_fetched:
+        return
     steps = (vertex.step for one in built for vertex in one.plan.graph.vertices.values())
     if any(isinstance(step, HttpStep | GitStep) for step in steps):
         return

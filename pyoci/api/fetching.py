@@ -87,6 +87,19 @@ class Fetching:
         source = self._source(reference, keep_git_directory=keep_git_directory)
         return self._files_of(source, commit_times=reference.mtime == "commit")
 
+    def commit_time(self, wanted: GitReference | GitStep) -> int:
+        """When the commit was made that a reference or step names, in seconds since 1970.
+
+        Raises:
+            BuildError: it cannot be fetched.
+        """
+        if isinstance(wanted, GitStep):
+            source = self._source_of(wanted)
+        else:
+            source = self._source(wanted, keep_git_directory=False)
+        repositories = self.repositories
+        return repositories.checkout(source, repositories.resolve(source)).commit_time
+
     def _source(self, reference: GitReference, *, keep_git_directory: bool) -> GitSource:
         from pyoci.fetch.git import GitSource
 

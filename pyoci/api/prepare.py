@@ -15,6 +15,7 @@ from pyoci.api.build import build_tags
 from pyoci.api.certificates import read_ca_bundle
 from pyoci.api.contexts import ContextOpener, LazyContexts, git_context
 from pyoci.api.emulation import can_run
+from pyoci.api.epoch import BuildEpoch, EpochSources, build_epoch
 from pyoci.api.fetching import Fetching
 from pyoci.api.services import Services
 from pyoci.api.sources import BuildInputs, read_inputs
@@ -23,7 +24,7 @@ from pyoci.build.builder import BuildServices
 from pyoci.build.operations.certificates import marked_bundle
 from pyoci.build.plan import PlanOptions
 from pyoci.build.request import BuildRequest, SshSource
-from pyoci.build.scopes import BuildArguments, global_arguments, platform_arguments
+from pyoci.build.scopes import platform_arguments
 from pyoci.build.secrets import Secrets
 from pyoci.dockerfile.checks import CheckOptions, parse_check_options
 from pyoci.dockerfile.findings import BaseImage, CheckInputs, Finding
@@ -31,7 +32,6 @@ from pyoci.dockerfile.instructions import Dockerfile, Stage
 from pyoci.dockerfile.lines import NO_OTHER_FRONTEND, is_known_frontend
 from pyoci.dockerfile.lint import check_dockerfile
 from pyoci.dockerfile.parser import parse_dockerfile
-from pyoci.environment import Environment, epoch_seconds
 from pyoci.errors import DockerfileError, PyociError, UsageError, raise_collected
 from pyoci.platforms import Platform, parse_platform
 from pyoci.reference import Reference
@@ -56,10 +56,15 @@ class Prepared:
     secrets: Secrets
     agents: Agents
     tags: tuple[Reference, ...]
-    epoch: int
-    """Seconds since 1970: the time of everything new."""
+    times: BuildEpoch = field(default_factory=BuildEpoch)
+    """Of everything new."""
     context_names: dict[str, str] = field(default_factory=dict)
     """What the user calls contexts, by the names that they have in the plan, if those are others (in a bake)."""
+
+    @property
+    def epoch(self) -> int:
+        """Seconds since 1970: the time of everything new."""
+        return self.times.seconds
 
     def _wanted_platforms(self) -> list[Platform]:
         here = self.services.environment.platform
@@ -83,6 +88,7 @@ class Prepared:
             build_platform=here,
             build_args=request.build_args,
             epoch=self.epoch,
+            epoch_argument=self.times.argument,
             network="none" if request.network == "none" else "host",
             hostname=request.build_args.get("BUILDKIT_SANDBOX_HOSTNAME", "buildkitsandbox"),
             allow_insecure="security.insecure" in request.allow,
@@ -231,18 +237,6 @@ def _check_frontend(request: BuildRequest) -> None:
         raise UsageError(f'the frontend "{name}" of BUILDKIT_SYNTAX is not available', hint=NO_OTHER_FRONTEND)
 
 
-def _epoch(request: BuildRequest, dockerfile: Dockerfile, environment: Environment) -> int:
-    """The time of everything new: the build argument's, else the environment's, else that of a global ARG."""
-    given = request.build_args.get("SOURCE_DATE_EPOCH")
-    if given is not None:
-        return epoch_seconds(given)
-    if environment.variables.get("SOURCE_DATE_EPOCH"):
-        return environment.source_date_epoch
-    here = environment.platform
-    scope = global_arguments(dockerfile, platform_arguments(here, here, ""), BuildArguments(request.build_args))
-    return epoch_seconds(scope.get("SOURCE_DATE_EPOCH", ""))
-
-
 @contextmanager
 def prepared(request: BuildRequest, services: Services) -> Iterator[Prepared]:
     """The parts of a build, as long as the block runs.
@@ -262,8 +256,10 @@ def prepared(request: BuildRequest, services: Services) -> Iterator[Prepared]:
         inputs = read_inputs(request, services, opener, fetching)
         dockerfile = parse_dockerfile(inputs.dockerfile)
         _check_frontend(request)
-        epoch = _epoch(request, dockerfile, environment)
         bases = NamedBases(services, request.build_contexts)
-        yield Prepared(request, services, dockerfile, inputs, opener, fetching, bases, secrets, agents, tags, epoch)
+        sources = EpochSources(request, environment, dockerfile, inputs.context.files, bases, opener, fetching)
+        parts = Prepared(request, services, dockerfile, inputs, opener, fetching, bases, secrets, agents, tags)
+        parts.times = build_epoch(sources, parts.platforms)
+        yield parts
     finally:
         agents.close()

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from pyoci.api.options import Options
+from pyoci.environment import epoch_seconds
 from pyoci.store import Store
 
 if TYPE_CHECKING:
@@ -143,7 +144,7 @@ class Services:
         from pyoci.build.layers import layer_of_snapshot, write_changes
         from pyoci.snapshot.snapshotter import StoreSnapshotter
 
-        epoch = self.environment.source_date_epoch
+        epoch = epoch_seconds(self.environment.source_date_epoch) or 0
         return StoreSnapshotter(
             self.store.root,
             self.resolver.content,

@@ -7,17 +7,19 @@
     other URL      the file itself                an error             does not
     -              standard input: a tar, else a Dockerfile without a context
 
+Where SOURCE_DATE_EPOCH is given, files of a repository have the time of its commit, if the URL says nothing else.
 `-f -` reads standard input, `-f URL` downloads, an absolute `-f` is always a file here. Behaviour: docker buildx.
 """
 
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
 from pyoci.api.contexts import NO_FILES, URL_FILE, ContextOpener, git_context, ignore_file, is_url
+from pyoci.api.epoch import given_epoch
 from pyoci.api.fetching import Fetching
 from pyoci.api.services import Services
 from pyoci.build.files import FileView, read_content
@@ -75,6 +77,8 @@ class _Reading:
         git = git_context(context)
         if git is not None:
             keep = self._request.build_args.get(_KEEP_GIT) in _TRUE
+            if not git.mtime and given_epoch(self._request, self._environment):
+                git = replace(git, mtime="commit")
             return self._from_files(self._opener.git(git, keep_git_directory=keep))
         if is_url(context):
             files, is_archive = self._opener.url(context)

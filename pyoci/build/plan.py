@@ -78,6 +78,10 @@ class PlanOptions:
     build_args: Mapping[str, str]
     epoch: int
     """Seconds since 1970: the time of everything new."""
+    epoch_argument: str | None = None
+    """What SOURCE_DATE_EPOCH is in stages, where it was given or has a default: unset if this is empty. None: as it is
+    written.
+    """
     network: Literal["host", "none"] = "host"
     hostname: str = "buildkitsandbox"
     allow_insecure: bool = False

@@ -13,8 +13,18 @@ from pyoci.dockerfile.expand import expand
 from pyoci.dockerfile.instructions import Arg, Dockerfile
 from pyoci.platforms import Platform
 
-__all__ = ["PROXY_NAMES", "BuildArguments", "StageVariables", "global_arguments", "platform_arguments"]
+__all__ = [
+    "EPOCH_NAME",
+    "PROXY_NAMES",
+    "BuildArguments",
+    "StageVariables",
+    "global_arguments",
+    "platform_arguments",
+    "with_epoch",
+]
 
+EPOCH_NAME = "SOURCE_DATE_EPOCH"
+"""The build argument that is the time of everything new."""
 PROXY_NAMES = frozenset(
     name
     for upper in ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY")
@@ -49,6 +59,10 @@ class BuildArguments:
             self.used.add(name)
         return self.values.get(name)
 
+    def with_epoch(self, value: str) -> BuildArguments:
+        """The same with another SOURCE_DATE_EPOCH, if it was given; without it, if the value is empty."""
+        return BuildArguments(with_epoch(self.values, value), self.used)
+
     def unused(self) -> list[str]:
         """Names that no ARG declared, without those that need none."""
         return sorted(set(self.values) - self.used - PROXY_NAMES - _SILENT)
@@ -66,9 +80,15 @@ _SILENT = frozenset(
         "BUILDKIT_SBOM_SCAN_CONTEXT",
         "BUILDKIT_SBOM_SCAN_STAGE",
         "BUILDKIT_SYNTAX",
-        "SOURCE_DATE_EPOCH",
+        EPOCH_NAME,
     }
 )
+
+
+def with_epoch(values: Mapping[str, str], value: str) -> dict[str, str]:
+    """The values with another SOURCE_DATE_EPOCH where they have one; without it, if the value is empty."""
+    changed = {name: text for name, text in values.items() if name != EPOCH_NAME}
+    return {**changed, EPOCH_NAME: value} if EPOCH_NAME in values and value else changed
 
 
 def global_arguments(dockerfile: Dockerfile, builtins: Mapping[str, str], arguments: BuildArguments) -> dict[str, str]:

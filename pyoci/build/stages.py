@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from pyoci.build.graph import Graph, Vertex, VertexID, vertex
 from pyoci.build.plan import Base, BaseImage, Bases, Plan, PlannedRun, PlanOptions
-from pyoci.build.scopes import BuildArguments, global_arguments, platform_arguments
+from pyoci.build.scopes import BuildArguments, global_arguments, platform_arguments, with_epoch
 from pyoci.build.stage_plan import PlannedStage, StagePlanner
 from pyoci.build.steps import ContextStep, CopySource, CopyStep, HostStep, ImageStep
 from pyoci.dockerfile.expand import expand
@@ -87,6 +87,9 @@ class Stages:
         target = dockerfile.stages[self.target_index]
         builtins = platform_arguments(options.build_platform, options.platform, target.name or "")
         self.scope = global_arguments(dockerfile, builtins, self.arguments)
+        if options.epoch_argument is not None:
+            self.scope = with_epoch(self.scope, options.epoch_argument)
+            self.arguments = self.arguments.with_epoch(options.epoch_argument)
 
     def add(self, added: Vertex) -> VertexID:
         """Puts a vertex into the graph, if its like is not there yet."""

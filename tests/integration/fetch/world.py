@@ -63,9 +63,8 @@ class World:
         path.write_bytes(content.encode() if isinstance(content, str) else content)
         return path
 
-    def build(self, context: str = "context", **fields: Any) -> BuildResult:
-        """Builds; the image's files are in `out.tar` then."""
-        self.steps = _Steps()
+    def options(self) -> Options:
+        """What calls of the API are told of this user."""
         environment = Environment(
             store=self.store,
             working_directory=self.directory,
@@ -76,9 +75,13 @@ class World:
             now=0,
             variables={"PATH": "/usr/local/bin:/usr/bin:/bin", "SOURCE_DATE_EPOCH": str(EPOCH), **self.variables},
         )
-        options = Options(environment=environment, reporter=self.steps, offline=self.offline, ca_files=self.ca_files)
+        return Options(environment=environment, reporter=self.steps, offline=self.offline, ca_files=self.ca_files)
+
+    def build(self, context: str = "context", **fields: Any) -> BuildResult:
+        """Builds; the image's files are in `out.tar` then."""
+        self.steps = _Steps()
         output = Output("tar", str(self.directory / "out.tar"))
-        return build(BuildRequest(context=context, outputs=(output,), **fields), options=options)
+        return build(BuildRequest(context=context, outputs=(output,), **fields), options=self.options())
 
     def files(self) -> dict[str, str]:
         """What is in the image: mode, owner, time and content (or link) of everything, read by Python's tarfile."""
