@@ -1,7 +1,7 @@
 """SOURCE_DATE_EPOCH that names what has the time: the context, a named context, a stage.
 
-The times and messages are those of BuildKit v0.32, which built the same contexts from the same servers. It refuses names
-with capital letters, though it compares stages without regard to them: it takes every name for a context's first.
+The times and messages are those of BuildKit v0.32, which built the same contexts from the same servers. It refuses
+names with capital letters, though it compares stages without regard to them: it takes every name for a context's first.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import json
 import tarfile
 from collections.abc import Iterator, Mapping
 from datetime import datetime
@@ -20,7 +21,7 @@ import pytest
 
 from pyoci.api.bake import BakeRequest, bake
 from pyoci.api.build import BuildResult, build
-from pyoci.build.request import BuildRequest
+from pyoci.build.request import BuildRequest, Output
 from pyoci.errors import BuildError, DockerfileError, UsageError
 from tests.integration.fetch.git_server import COMMIT_TIME, GitServer, git_server
 from tests.integration.fetch.web_server import Page, WebServer, web_server
@@ -149,7 +150,7 @@ ARG SOURCE_DATE_EPOCH=mySource
 ARG PAGE=said
 FROM scratch AS MYsource
 ARG HOST=nowhere PORT
-ARG FILE=$PAGE.tar
+ARG FILE=$PAGE${{SOURCE_DATE_EPOCH}}.tar
 ADD --checksum={checksum} {base}/$FILE /
 """
 
@@ -220,12 +221,31 @@ def test_what_means_nothing(world: World, web: WebServer) -> None:
         built(world, "here", build_contexts={"here": web.url("/nowhere")})
 
 
+def test_provenance_tells_what_was_given_and_what_was_asked(world: World, web: WebServer) -> None:
+    web.pages["/f"] = Page(b"x", headers=LAST_MODIFIED)
+    world.write("context/Dockerfile", f"FROM scratch AS s\nADD {web.url('/f')} /\n" + LABEL)
+    output = Output("oci", str(world.directory / "app.tar"))
+    request = BuildRequest(
+        "context", build_args={"SOURCE_DATE_EPOCH": "s"}, provenance="max", outputs=(output,), preflight="off"
+    )
+    build(request, options=world.options())
+    with tarfile.open(world.directory / "app.tar") as tar:
+        texts = [content.read() for member in tar if (content := tar.extractfile(member)) is not None]
+    (text,) = [text for text in texts if b"resolvedDependencies" in text]
+    predicate = json.loads(text)["predicate"]
+    assert predicate["buildDefinition"]["resolvedDependencies"] == [
+        {"uri": web.url("/f"), "digest": {"sha256": hashlib.sha256(b"x").hexdigest()}}
+    ]
+    assert predicate["buildDefinition"]["externalParameters"]["request"]["args"]["build-arg:SOURCE_DATE_EPOCH"] == "s"
+    assert predicate["runDetails"]["metadata"]["finishedOn"] == "2022-04-15T05:20:00Z"
+
+
 def test_platforms_that_have_other_times(world: World, web: WebServer) -> None:
     web.pages["/amd64"] = Page(b"x", headers=LAST_MODIFIED)
     web.pages["/arm64"] = Page(b"y", headers={"Last-Modified": formatdate(SAID + 1, usegmt=True)})
     world.write("context/Dockerfile", f"FROM scratch AS s\nADD {web.url('/$TARGETARCH')} /\n" + LABEL)
     assert built(world, "s", platforms=("linux/arm64",)) == same(SAID + 1)
-    with pytest.raises(UsageError, match=f"is another one for each platform: {SAID}, {SAID + 1}$"):
+    with pytest.raises(UsageError, match=rf"is another one for each platform: {SAID}, {SAID + 1}$"):
         built(world, "s", platforms=("linux/amd64", "linux/arm64"))
 
 
@@ -238,6 +258,20 @@ def test_a_time_from_elsewhere_is_asked_for_again(world: World, web: WebServer) 
         assert times(build(request, options=world.options())) == same(SAID)
     web.pages["/f"] = Page(b"x", headers={"Last-Modified": formatdate(SAID + 1, usegmt=True), "ETag": '"2"'})
     assert times(build(request, options=world.options())) == same(SAID + 1)
+
+
+@pytest.mark.needs_git
+def test_files_of_one_repository_have_the_time_that_their_target_asks_for(world: World, git: GitServer) -> None:
+    url = git.url("app")
+    requests = {
+        "without": BakeRequest(BuildRequest(url)),
+        "with": BakeRequest(BuildRequest(url, build_args={"SOURCE_DATE_EPOCH": str(EPOCH)})),
+    }
+    together = bake(requests, options=world.options())
+    for name, request in requests.items():
+        alone = World(world.directory / name, variables={"SOURCE_DATE_EPOCH": ""})
+        alone.directory.mkdir()
+        assert build(request.build, options=alone.options()).digest == together[name].digest
 
 
 def test_targets_of_a_bake_have_their_own_times(world: World, web: WebServer) -> None:

@@ -75,7 +75,7 @@ def test_a_value_that_means_nothing(options: Options) -> None:
     for given in (with_environment(options, "soon"), options):
         arguments = {} if given is not options else {"SOURCE_DATE_EPOCH": "soon"}
         for call in (lambda request, o: build(request, options=o), lambda request, o: check_build(request, options=o)):
-            with pytest.raises(UsageError, match="^invalid SOURCE_DATE_EPOCH: soon$"):
+            with pytest.raises(UsageError, match=r"^invalid SOURCE_DATE_EPOCH: soon$"):
                 call(BuildRequest("context", build_args=arguments), given)
 
 
