@@ -8,7 +8,7 @@ import sys
 import pytest
 
 HEAVY = (
-    *("requests", "jsonschema", "referencing", "rich", "deflate", "isal", "backports.zstd"),
+    *("requests", "jsonschema", "referencing", "rich", "zlib_ng", "isal", "backports.zstd"),
     *("concurrent.futures", "tarfile"),
 )
 
