@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 
 from pyoci.api.build import BuildResult, name_result, surroundings
 from pyoci.api.cache_options import cache_sources, cache_targets, written_references
@@ -53,18 +54,18 @@ def _build(parts: Prepared, services: Services, watch: Watch) -> BuildResult:
         plans = plan_images(parts.dockerfile, parts.plan_options, build_services)
         parts.report_checks()
         wait_for_permission()
-    with watch.solving():
-        built = build_images(
-            plans,
-            build_services,
-            build_args=request.build_args,
-            labels=request.labels,
-            epoch=parts.epoch,
-            jobs=request.jobs or DEFAULT_JOBS,
-            timeout_seconds=request.step_timeout_seconds,
-            limits=parts.limits,
-            imported=imported_steps(parts, services),
-        )
+    watch.planned()
+    built = build_images(
+        plans,
+        build_services,
+        build_args=request.build_args,
+        labels=request.labels,
+        epoch=parts.epoch,
+        jobs=request.jobs or DEFAULT_JOBS,
+        timeout_seconds=request.step_timeout_seconds,
+        limits=parts.limits,
+        imported=imported_steps(parts, services),
+    )
     return finish(parts, built, services, watch)
 
 
@@ -96,7 +97,8 @@ def finish(parts: Prepared, built: tuple[Built, ...], services: Services, watch:
         from pyoci.api.caches import with_inline_cache
 
         built = with_inline_cache(built, targets, services, parts.epoch)
-    preflight(request, built, services, parts.secrets, parts.dockerfile.check)
+    with watch.looking() if watch is not None else nullcontext():
+        preflight(request, built, services, parts.secrets, parts.dockerfile.check)
     attest = None
     if request.provenance or request.sbom:
         from pyoci.api.attest import attester

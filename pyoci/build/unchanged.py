@@ -32,7 +32,7 @@ from pyoci.store import Store
 
 __all__ = ["Found", "Watch", "find"]
 
-_VERSION = 1
+_VERSION = 2
 _FREE = frozenset({"tags", "jobs", "step_timeout_seconds", "isolation"})
 """What may differ between two requests without a difference in what is built."""
 _KEYED = frozenset(
@@ -86,10 +86,12 @@ class Watch(Reporter):
     def __init__(self, reporter: Reporter) -> None:
         self._reporter = reporter
         self._events: list[tuple[object, ...]] = []
-        self._solving = False
-        """Steps are looked for in the cache, and carried out: only the next build knows what is told of them then."""
+        self._hears = True
+        """What is told now would be told by the next build as well."""
         self._fetched = False
-        """Something was fetched before or after that: what was told may be about the registry."""
+        """Something was fetched while the build was planned: what was told may be about the registry."""
+        self._told = False
+        """Something was told while the build was planned."""
         self._stamps: dict[str, FileStamp | None] = {}
         self._clock = 0
 
@@ -99,14 +101,19 @@ class Watch(Reporter):
             self._clock = store_clock(store)
             self._stamps = {path: _stamp_of(path) for path in _inputs(request, working_directory)}
 
+    def planned(self) -> None:
+        """The build is planned. Of its steps the next one tells the titles alone."""
+        self._hears = False
+        self._told = bool(self._events)
+
     @contextmanager
-    def solving(self) -> Iterator[None]:
-        """While the steps are solved: what is told of them beside their titles is not what the next build tells."""
-        self._solving = True
+    def looking(self) -> Iterator[None]:
+        """While the image is looked at: what is said of it is said by the next build as well."""
+        self._hears = True
         try:
             yield
         finally:
-            self._solving = False
+            self._hears = False
 
     def keep(
         self,
@@ -126,8 +133,7 @@ class Watch(Reporter):
         was looked at in them by path; `names` the digests that names of bases stood for; `blobs` what the image
         consists of.
         """
-        told = any(kind != "cached" for kind, *_ in self._events)
-        if not self._clock or (told and self._fetched):
+        if not self._clock or (self._told and self._fetched):
             return
         seen = [(root, dict(stamps)) for root, stamps in directories]
         latest = self._clock - RACY_NANOSECONDS
@@ -140,7 +146,7 @@ class Watch(Reporter):
             self._stamps,
             seen,
             dict(names),
-            [(str(blob.digest), blob.size) for blob in blobs if store.has(blob)],
+            [(str(blob.digest), blob.size, store.has(blob)) for blob in blobs],
             _flat(found.descriptor),
             str(found.image_id),
             [_flat(manifest) for manifest in found.manifests],
@@ -167,7 +173,7 @@ class Watch(Reporter):
         self._reporter.step_output(step, data)
 
     def transfer_started(self, name: str, kind: TransferKind, total_bytes: int) -> None:
-        self._fetched = self._fetched or not self._solving
+        self._fetched = self._fetched or self._hears
         self._reporter.transfer_started(name, kind, total_bytes)
 
     def transfer_advanced(self, name: str, done_bytes: int) -> None:
@@ -177,7 +183,7 @@ class Watch(Reporter):
         self._reporter.transfer_done(name, outcome)
 
     def message(self, text: str) -> None:
-        if not self._solving:
+        if self._hears:
             self._events.append(("message", text))
         self._reporter.message(text)
 
@@ -185,7 +191,7 @@ class Watch(Reporter):
         place = None
         if location is not None:
             place = (location.source.name, location.line, location.column, location.length, location.end_line)
-        if not self._solving:
+        if self._hears:
             self._events.append(("warning", text, place))
         self._reporter.warning(text, location=location)
 
@@ -210,7 +216,7 @@ def find(
         known = store.tags.digests() if names else {}
         if any(known.get(name) != digest for name, digest in names.items()):
             return None
-        if not all(store.has_blob(Digest(digest), size) for digest, size in blobs):
+        if any(store.has_blob(Digest(digest), size) != is_here for digest, size, is_here in blobs):
             return None
         return Found(_whole(descriptor), Digest(image_id), tuple(map(_whole, manifests)), tuple(events))
     except (ValueError, EOFError, TypeError):
