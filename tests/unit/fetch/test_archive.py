@@ -145,7 +145,7 @@ def test_other_things_are_no_archives(head: bytes) -> None:
     [
         (tar(member("../outside", b"x")), "leads out of the root"),
         (tar(member("a/../../outside", b"x")), "leads out of the root"),
-        (gzip.compress(SIMPLE)[:-20], "gzip data ends"),
+        (gzip.compress(SIMPLE, mtime=0)[:-20], "gzip data ends"),
         (SIMPLE[: len(SIMPLE) // 2], "ends"),
         (gzip.compress(b"FROM scratch\n", mtime=0), "ends in the middle of a header"),
         (tar(member("a", type=tarfile.LNKTYPE, linkname="a")), 'the hard link "a"'),
