@@ -12,7 +12,7 @@ from pyoci.api.services import Services, opened
 from pyoci.build.request import BuildRequest
 from pyoci.build.unchanged import Found, Watch, find
 from pyoci.digest import Digest
-from pyoci.errors import UsageError
+from pyoci.errors import RegistryError, UsageError
 from pyoci.image.descriptor import Descriptor
 from pyoci.reference import Reference, parse_reference
 from pyoci.store import Store
@@ -100,7 +100,7 @@ def build(context: str | Path | BuildRequest = ".", *, options: Options | None =
         found = None
         if _has_one_form(request):
             found = find(request, environment.working_directory, services.store, surroundings=surroundings(services))
-        if found is not None:
+        if found is not None and _is_shipped(request, found, services):
             return _again(request, found, services)
         from pyoci.api.building import build_anew
 
@@ -117,6 +117,21 @@ def _has_one_form(request: BuildRequest) -> bool:
     return all(
         output.type in ("local", "tar") or image_output(output, request).form == form for output in request.outputs
     )
+
+
+def _is_shipped(request: BuildRequest, found: Found, services: Services) -> bool:
+    """Whether every registry that the image is pushed to has it under its name. What has yet to be sent is looked at
+    before, with the credentials that are given now: that is for a build that is planned.
+    """
+    if not any(output.type in ("image", "registry") for output in request.outputs):
+        return True
+    from pyoci.api.output_options import pushed_names
+
+    try:
+        repositories = [services.client.repository(name) for name in pushed_names(request)]
+        return all(one.is_pushed(found.descriptor, services.store) for one in repositories)
+    except RegistryError:
+        return False
 
 
 def surroundings(services: Services) -> tuple[object, ...]:
@@ -158,7 +173,7 @@ def _again(request: BuildRequest, found: Found, services: Services) -> BuildResu
     if request.outputs:
         from pyoci.api.deliver import deliver
 
-        deliver(request, result, (), services)
+        deliver(request, result, (), services, is_pushed=True)
     return result
 
 

@@ -30,8 +30,10 @@ def deliver(
     services: Services,
     *,
     attest: Attest | None = None,
+    is_pushed: bool = False,
 ) -> None:
-    """Writes every output of the request; `attest` says what is said of images beside them.
+    """Writes every output of the request; `attest` says what is said of images beside them, `is_pushed` that nothing
+    has to be sent to a registry.
 
     Raises:
         UsageError: an output lacks a place.
@@ -59,14 +61,17 @@ def deliver(
             _docker(output, wanted, root, services)
         else:
             _named(output, wanted, root, services)
+            if wanted.push and is_pushed:
+                services.reporter.transfer_started(root.digest, "push", root.size)
+                services.reporter.transfer_done(root.digest, "exists")
+            elif wanted.push:
+                _push(wanted.names, root, services)
 
 
 def _named(output: Output, wanted: ImageOutput, root: Descriptor, services: Services) -> None:
     if output.type == "image":
         for name in wanted.names:
             services.store.tags.set(name if name.tag else name.with_tag("latest"), root)
-    if wanted.push:
-        _push(wanted.names, root, services)
 
 
 def _push(names: tuple[Reference, ...], root: Descriptor, services: Services) -> None:

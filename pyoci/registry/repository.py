@@ -242,8 +242,7 @@ class Repository:
         Raises:
             RegistryError, DigestMismatch, ContentNotFound, Cancelled: the tag still means what it meant before.
         """
-        self._exchange.begin_writing()
-        if self._is_named(root, source):
+        if self.is_pushed(root, source):
             self._session.reporter.transfer_started(root.digest, "push", root.size)
             self._session.reporter.transfer_done(root.digest, "exists")
             return False
@@ -286,8 +285,13 @@ class Repository:
         )
         sink.finish(source)
 
-    def _is_named(self, root: Descriptor, source: ContentSource) -> bool:
-        """Whether there is nothing to do: the tag means `root`, and no list of referrers can lack it."""
+    def is_pushed(self, root: Descriptor, source: ContentSource) -> bool:
+        """Whether a push has nothing to do: the tag means `root`, and no list of referrers can lack it.
+
+        Raises:
+            RegistryError: the registry does not say.
+        """
+        self._exchange.begin_writing()
         if self.reference.tag is None:
             return False
         try:

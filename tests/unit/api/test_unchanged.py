@@ -12,14 +12,16 @@ from typing import Any
 import pytest
 
 import pyoci.api.building
+import pyoci.api.repositories
 from pyoci.api.build import BuildResult, build
 from pyoci.api.images import tag
 from pyoci.api.options import Options
 from pyoci.build.request import Output
 from pyoci.build.unchanged import Watch
-from pyoci.errors import UsageError
+from pyoci.errors import Unauthorized, UsageError
 from pyoci.location import Location
 from pyoci.progress import Reporter
+from tests.fakes.registry import fake_registry
 from tests.unit.api.world import options_in
 
 DOCKERFILE = """\
@@ -307,6 +309,21 @@ def test_outputs_of_two_forms_are_made_each_time(world: World, tmp_path: Path) -
     assert world.plans(outputs=outputs[1:]) == 1
     assert world.plans(outputs=outputs[1:]) == 0
     assert world.run(outputs=outputs[1:]).digest != world.run(outputs=outputs[:1]).digest
+
+
+def test_what_has_yet_to_be_pushed_is_planned(world: World) -> None:
+    with fake_registry() as registry:
+        name = f"{registry.host}/team/app:1"
+        fields: dict[str, Any] = {"tags": (name,), "outputs": (Output("registry"),)}
+        first = world.run(**fields)
+        assert world.plans(**fields) == 0
+        pyoci.api.repositories.delete(name, options=world.options)
+        assert world.plans(**fields) == 1
+        assert world.plans(**fields) == 0
+        registry.auth = "basic"
+        with pytest.raises(Unauthorized):
+            world.run(**fields)
+        assert world.run(tags=(name,)).digest == first.digest
 
 
 def test_a_watch_passes_everything_on() -> None:
