@@ -8,10 +8,10 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from pyoci.platforms import Platform, platform_of_machine
+from pyoci.values import dataclass, field
 
 __all__ = ["Environment", "current_environment", "epoch_seconds"]
 

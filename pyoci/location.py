@@ -5,7 +5,7 @@ Knows nothing of what the text means.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from pyoci.values import dataclass, field
 
 __all__ = ["Location", "SourceFile"]
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import TypeVar
 
 from pyoci.errors import UsageError
+from pyoci.values import dataclass
 
 __all__ = ["Platform", "best_match", "normalized", "parse_platform", "platform_of_machine"]
 

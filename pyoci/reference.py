@@ -7,10 +7,10 @@ The only module that knows how docker.io is spelt.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
 
 from pyoci.digest import Digest, parse_digest
 from pyoci.errors import ContentError, UsageError
+from pyoci.values import dataclass, replace
 
 __all__ = ["DEFAULT_REGISTRY", "Reference", "parse_reference"]
 

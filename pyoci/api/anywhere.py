@@ -13,7 +13,6 @@ Only documents are read here. A layer is fetched when its tree or its bytes are 
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import assert_never
 
 from pyoci.api.places import ArchivePlace, LayoutPlace, RegistryPlace, StorePlace, parse_place
@@ -24,6 +23,7 @@ from pyoci.image import Descriptor, Image
 from pyoci.platforms import Platform, parse_platform
 from pyoci.reference import parse_reference
 from pyoci.resolver import read_image
+from pyoci.values import dataclass
 
 __all__ = ["SeenImage", "find_root", "is_elsewhere", "read_found", "see", "wanted_platform"]
 

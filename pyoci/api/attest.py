@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -29,6 +28,7 @@ from pyoci.inspection.packages_diff import PackageChange
 from pyoci.inspection.spdx import Subject, image_packages, os_release, spdx_document
 from pyoci.preflight.reading import Files
 from pyoci.progress import Reporter
+from pyoci.values import dataclass
 
 __all__ = ["attester", "check_attested"]
 

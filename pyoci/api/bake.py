@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
@@ -33,6 +32,7 @@ from pyoci.build.together import Job, build_together
 from pyoci.dockerfile.parser import decode_source
 from pyoci.errors import UsageError
 from pyoci.location import SourceFile
+from pyoci.values import dataclass, field, replace
 
 __all__ = ["BakeRequest", "bake", "read_bake"]
 

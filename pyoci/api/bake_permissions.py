@@ -7,11 +7,11 @@ what is outside of the working directory has to be allowed, links followed. Spec
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from pyoci.environment import Environment
 from pyoci.errors import UsageError
+from pyoci.values import dataclass
 
 __all__ = ["Needs", "Permissions", "check_permissions", "parse_permissions"]
 

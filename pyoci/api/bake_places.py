@@ -12,11 +12,11 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from pyoci.api.bake_remote import Remote, git_host, is_remote
 from pyoci.bake.target import Target
 from pyoci.errors import UsageError
+from pyoci.values import dataclass, field
 
 __all__ = ["Places", "places_of", "uses_git_secrets"]
 

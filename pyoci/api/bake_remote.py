@@ -16,7 +16,6 @@ import tarfile
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Literal, cast
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
@@ -31,6 +30,7 @@ from pyoci.dockerfile.parser import decode_source
 from pyoci.errors import LayerError, UsageError
 from pyoci.layer.entry import Entry, LayerPath
 from pyoci.location import SourceFile
+from pyoci.values import dataclass, field
 
 __all__ = ["FILE_LIMIT", "Remote", "git_host", "is_remote", "opened_remote"]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ from pyoci.errors import RegistryError, UsageError
 from pyoci.image.descriptor import Descriptor
 from pyoci.reference import Reference, parse_reference
 from pyoci.store import Store
+from pyoci.values import dataclass, field, replace
 
 if TYPE_CHECKING:
     from pyoci.image import Image

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
 
 from pyoci.build.request import BuildRequest, CachePlace
 from pyoci.dockerfile.units import parse_boolean
 from pyoci.errors import UsageError
 from pyoci.reference import Reference, parse_reference
+from pyoci.values import dataclass, replace
 
 __all__ = ["CacheFrom", "CacheTo", "cache_sources", "cache_targets", "insecure_caches", "written_references"]
 

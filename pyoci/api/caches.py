@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pyoci.api.cache_options import CacheFrom, CacheTo, cache_sources
@@ -37,6 +36,7 @@ from pyoci.image import (
     encode_manifest,
     media_types,
 )
+from pyoci.values import replace
 
 if TYPE_CHECKING:
     from pyoci.content.layout import DirectoryLayout

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import ExitStack
-from dataclasses import dataclass
 
 from pyoci.api.anywhere import find_root, read_found, wanted_platform
 from pyoci.api.preflight import examine
@@ -14,6 +13,7 @@ from pyoci.digest import Digest
 from pyoci.image import Descriptor, Image, decode_index, media_types
 from pyoci.platforms import Platform
 from pyoci.preflight.findings import Audience, Finding, known_rules
+from pyoci.values import dataclass
 
 __all__ = ["CheckedImage", "check"]
 

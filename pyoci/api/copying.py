@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
 from typing import assert_never, cast
 
 from pyoci.api.places import ArchivePlace, LayoutPlace, Place, RegistryPlace, StorePlace, parse_place
@@ -19,6 +18,7 @@ from pyoci.image import Descriptor
 from pyoci.platforms import parse_platform
 from pyoci.reference import Reference, parse_reference
 from pyoci.resolver import select_manifest
+from pyoci.values import dataclass, replace
 
 __all__ = ["FoundImage", "copy", "find_at", "referrer_source"]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import dataclass
 
 from pyoci.api.anywhere import SeenImage, see
 from pyoci.api.preflight import StoreMemory
@@ -14,6 +13,7 @@ from pyoci.inspection.files_diff import FileChange, file_changes
 from pyoci.inspection.layers_diff import LayerPair, layer_pairs
 from pyoci.inspection.packages_diff import PackageChange, package_changes
 from pyoci.preflight.reading import Files
+from pyoci.values import dataclass
 
 __all__ = ["ImageDiff", "diff"]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 from pyoci.api.emulation import Emulator, registered_emulators
 from pyoci.api.isolation import host_of
@@ -13,6 +12,7 @@ from pyoci.sandbox.capabilities import LADDER, Capabilities, choose_mode
 from pyoci.sandbox.diagnosis import Finding, diagnose
 from pyoci.sandbox.probe import probe
 from pyoci.sandbox.protocols import Mode
+from pyoci.values import dataclass
 
 __all__ = ["Diagnosis", "doctor"]
 

@@ -10,11 +10,11 @@ import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from pyoci.api.smallest_programs import ARCHITECTURES, elf_header, smallest_program
 from pyoci.platforms import Platform
+from pyoci.values import dataclass
 
 __all__ = ["Emulator", "can_run", "registered_emulators"]
 

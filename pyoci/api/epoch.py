@@ -15,7 +15,6 @@ messages: moby/buildkit frontend/dockerfile/dockerfile2llb, v0.32.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from pyoci.api.bases import NamedBases
 from pyoci.api.contexts import ContextOpener, git_context, is_url
@@ -33,6 +32,7 @@ from pyoci.errors import DockerfileError, UsageError
 from pyoci.layer.tree import Tree
 from pyoci.location import Location
 from pyoci.platforms import Platform
+from pyoci.values import dataclass
 
 __all__ = ["BuildEpoch", "EpochSources", "build_epoch", "given_epoch"]
 

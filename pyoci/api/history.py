@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import dataclass
 
 from pyoci.api.anywhere import see
 from pyoci.api.services import Options, Services, opened
@@ -12,6 +11,7 @@ from pyoci.image.image import Layer
 from pyoci.inspection.history import HistoryRow, LayerBytes, history_rows
 from pyoci.layer.indexed import IndexedLayer
 from pyoci.platforms import Platform
+from pyoci.values import dataclass
 
 __all__ = ["ImageHistory", "history"]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pyoci.api.services import Options, Services, opened
@@ -13,6 +12,7 @@ from pyoci.errors import ContentError, UsageError
 from pyoci.image import Descriptor, Image
 from pyoci.reference import Reference, parse_reference
 from pyoci.resolver import read_image
+from pyoci.values import dataclass
 
 if TYPE_CHECKING:
     from pyoci.store.collect import Pruned

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
 
 from pyoci.api.copying import FoundImage, find_at
 from pyoci.api.places import ArchivePlace, RegistryPlace, StorePlace, parse_place
@@ -19,6 +18,7 @@ from pyoci.image import Descriptor, Index, decode_index, encode_index, media_typ
 from pyoci.platforms import Platform
 from pyoci.reference import Reference, parse_reference
 from pyoci.resolver import read_image
+from pyoci.values import dataclass, replace
 
 __all__ = ["PlatformChange", "annotate_index", "create_index", "read_manifest"]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast, get_args
 
@@ -11,6 +10,7 @@ from pyoci.environment import Environment
 from pyoci.errors import UsageError
 from pyoci.sandbox.protocols import Mode
 from pyoci.store import Store
+from pyoci.values import dataclass
 
 if TYPE_CHECKING:
     from pyoci.api.services import Options

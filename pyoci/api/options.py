@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from pyoci.environment import Environment, current_environment
 from pyoci.progress import Reporter
+from pyoci.values import dataclass, field
 
 __all__ = ["Options"]
 

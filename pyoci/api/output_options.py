@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 
 from pyoci.build.annotations import annotation_attributes, check_annotations, parse_annotations
 from pyoci.build.form import Form
@@ -13,6 +12,7 @@ from pyoci.errors import UsageError
 from pyoci.image.media_types import Compression
 from pyoci.platforms import Platform
 from pyoci.reference import Reference, parse_reference
+from pyoci.values import dataclass, replace
 
 __all__ = [
     "FilesOutput",

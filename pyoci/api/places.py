@@ -12,13 +12,13 @@ NAME is a tag or a whole name.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias, cast
 
 from pyoci.environment import Environment
 from pyoci.errors import UsageError
 from pyoci.reference import Reference, parse_reference
+from pyoci.values import dataclass
 
 __all__ = ["ArchivePlace", "LayoutPlace", "Place", "RegistryPlace", "StorePlace", "parse_place"]
 

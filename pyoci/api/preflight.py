@@ -7,7 +7,6 @@ Nothing is downloaded to look at it unless findings are to be errors.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pyoci.build.builder import Built
@@ -21,6 +20,7 @@ from pyoci.image import ContainerConfig
 from pyoci.location import Location
 from pyoci.platforms import Platform
 from pyoci.preflight.findings import Audience, Finding, decode_findings, encode_findings, known_rules, located_at
+from pyoci.values import replace
 
 if TYPE_CHECKING:
     from pyoci.api.services import Services

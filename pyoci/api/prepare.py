@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
 from functools import partial
 
 from pyoci.api.bases import NamedBases
@@ -36,6 +35,7 @@ from pyoci.errors import DockerfileError, PyociError, UsageError, raise_collecte
 from pyoci.platforms import Platform, parse_platform
 from pyoci.reference import Reference
 from pyoci.sandbox.protocols import Limits, Ulimit
+from pyoci.values import dataclass, field, replace
 
 __all__ = ["Prepared", "prepared"]
 

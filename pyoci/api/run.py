@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -19,6 +18,7 @@ from pyoci.image import ContainerConfig, Image
 from pyoci.reference import parse_reference
 from pyoci.resolver import read_image
 from pyoci.sandbox.protocols import Attached, BindMount, Process, Stdio, Terminal
+from pyoci.values import dataclass, field
 
 __all__ = ["RunRequest", "run", "volume"]
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pyoci.environment import Environment
 from pyoci.errors import UsageError
+from pyoci.values import replace
 
 if TYPE_CHECKING:
     from pyoci.api.services import Options

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import Literal
 
 from pyoci.api.anywhere import see
@@ -12,6 +11,7 @@ from pyoci.api.services import Options, Services, opened
 from pyoci.errors import UsageError
 from pyoci.inspection.budget import Breach, Growth, breaches, growth
 from pyoci.inspection.sizes import ImageSize, measure
+from pyoci.values import dataclass
 
 __all__ = ["SizeReport", "size"]
 

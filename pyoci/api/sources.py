@@ -14,7 +14,6 @@ Where SOURCE_DATE_EPOCH is given, files of a repository have the time of its com
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -29,6 +28,7 @@ from pyoci.dockerfile.parser import decode_source
 from pyoci.dockerfile.patterns import PatternSet
 from pyoci.errors import LayerError, UsageError
 from pyoci.location import SourceFile
+from pyoci.values import dataclass, replace
 
 __all__ = ["BuildInputs", "read_inputs"]
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from pyoci.bake.compose_files import ComposeFiles, ReadFile
@@ -23,6 +22,7 @@ from pyoci.bake.values import ValueProblem
 from pyoci.bake.yaml_text import Node
 from pyoci.errors import BakeError, UsageError
 from pyoci.location import SourceFile
+from pyoci.values import replace
 
 __all__ = ["is_compose", "parse_compose"]
 

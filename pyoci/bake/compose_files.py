@@ -9,7 +9,6 @@ replaces it whole. Spec: compose-spec 13-merge.md, 14-include.md, 05-services.md
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from pyoci.bake.env_file import parse_env_file
@@ -19,6 +18,7 @@ from pyoci.bake.relative import directory_of, rebased_path
 from pyoci.bake.yaml_text import Node, parse_yaml
 from pyoci.errors import BakeError, UsageError
 from pyoci.location import SourceFile
+from pyoci.values import dataclass, field, replace
 
 __all__ = ["ComposeFiles", "ReadFile"]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from pyoci.bake import syntax
@@ -19,6 +18,7 @@ from pyoci.bake.values import Value, as_text, kind
 from pyoci.bake.variables import Variables
 from pyoci.errors import BakeError
 from pyoci.location import Location
+from pyoci.values import replace
 
 __all__ = ["define", "with_more"]
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 
 from pyoci.bake.target import Entry, Policy
 from pyoci.bake.values import ValueProblem
+from pyoci.values import replace
 
 __all__ = [
     "ENTRIES",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import assert_never
 
@@ -14,6 +13,7 @@ from pyoci.bake.types import as_type, check_type
 from pyoci.bake.values import Value, ValueProblem, as_bool, as_number, as_text, equal, kind, plain_number, unified
 from pyoci.errors import BakeError
 from pyoci.location import Location
+from pyoci.values import dataclass, field, replace
 
 __all__ = ["Scope", "arithmetic", "element", "evaluate"]
 

@@ -6,7 +6,6 @@ Spec: docker/buildx docs/bake-stdlib.md; the functions are those of go-cty and o
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 from pyoci.bake.functions_of_addresses import ADDRESSES
 from pyoci.bake.functions_of_collections import COLLECTIONS
@@ -15,6 +14,7 @@ from pyoci.bake.functions_of_text import TEXT
 from pyoci.bake.functions_of_time import time_functions
 from pyoci.bake.functions_of_versions import VERSIONS
 from pyoci.bake.values import Value, ValueProblem
+from pyoci.values import dataclass
 
 __all__ = ["ELSEWHERE", "Function", "standard_functions"]
 

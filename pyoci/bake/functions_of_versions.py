@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 from pyoci.bake.values import Value, ValueProblem, as_text
+from pyoci.values import dataclass
 
 __all__ = ["VERSIONS"]
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
 from typing import cast
 
 from pyoci.bake import syntax
@@ -17,6 +16,7 @@ from pyoci.bake.syntax import Attribute, Block, Body, Expression
 from pyoci.bake.values import Value, ValueProblem, plain_number
 from pyoci.errors import BakeError
 from pyoci.location import Location, SourceFile
+from pyoci.values import dataclass
 
 __all__ = ["parse_json"]
 

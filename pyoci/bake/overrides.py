@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 from pyoci.bake.entries import ENTRIES, policy_entry, resource_value, secret_entry
@@ -11,6 +10,7 @@ from pyoci.bake.problems import name_matches, unknown
 from pyoci.bake.target import Entry, Target
 from pyoci.bake.values import ValueProblem
 from pyoci.errors import BakeError, UsageError
+from pyoci.values import dataclass, replace
 
 __all__ = ["KEYS", "Change", "Overrides", "overridden", "read_overrides"]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 
 from pyoci.bake.compose import is_compose, parse_compose
 from pyoci.bake.compose_files import ReadFile
@@ -18,6 +17,7 @@ from pyoci.bake.syntax import Body
 from pyoci.bake.variables import Variable, Variables
 from pyoci.errors import BakeError, UsageError
 from pyoci.location import SourceFile
+from pyoci.values import dataclass, replace
 
 __all__ = ["DEFAULT_FILES", "BakeFile", "Surroundings", "read_definitions"]
 

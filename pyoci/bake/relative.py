@@ -9,9 +9,9 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 
 from pyoci.bake.target import Target
+from pyoci.values import replace
 
 __all__ = ["directory_of", "rebased", "rebased_path"]
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import fields
 from typing import Any
 
 from pyoci.bake.target import Entry, Group, Policy, Target
+from pyoci.values import fields
 
 __all__ = ["definition", "render_json", "target_object"]
 

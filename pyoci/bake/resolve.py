@@ -7,13 +7,13 @@ Spec: docker/buildx docs/bake-reference.md, docs/reference/buildx_bake.md.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 
 from pyoci.bake.overrides import Overrides, overridden, read_overrides
 from pyoci.bake.problems import name_matches, nested, unknown
 from pyoci.bake.target import Entry, Group, Target, merged, normalized
 from pyoci.errors import BakeError
 from pyoci.location import Location
+from pyoci.values import dataclass, replace
 
 __all__ = ["Definitions", "Resolved", "resolve"]
 

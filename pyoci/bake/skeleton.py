@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Literal
 
 from pyoci.bake.passage import Passage
 from pyoci.errors import BakeError
+from pyoci.values import dataclass, field
 
 __all__ = ["RawTemplate", "Skeleton", "make_skeleton", "sequence_end"]
 

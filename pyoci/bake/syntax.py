@@ -5,12 +5,12 @@ HCL and JSON texts become the same values, as HCL's JSON syntax defines.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Literal as OneOf
 from typing import TypeAlias
 
 from pyoci.bake.values import Value
 from pyoci.location import Location
+from pyoci.values import dataclass, field
 
 __all__ = [
     "Attribute",

@@ -6,10 +6,10 @@ Spec: docker/buildx docs/bake-reference.md#target.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from pyoci.location import Location
+from pyoci.values import dataclass, field, fields, replace
 
 __all__ = ["Entry", "Group", "Policy", "Target", "merged", "normalized"]
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from pyoci.bake import syntax
@@ -23,6 +22,7 @@ from pyoci.bake.skeleton import RawTemplate, sequence_end
 from pyoci.bake.syntax import Expression
 from pyoci.errors import BakeError
 from pyoci.location import Location
+from pyoci.values import dataclass
 
 __all__ = ["Parse", "parse_template"]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 
 from pyoci.bake import syntax
 from pyoci.bake.evaluate import Scope, evaluate
@@ -15,6 +14,7 @@ from pyoci.bake.types import as_type, check_type, shown_type
 from pyoci.bake.values import Value, ValueProblem, as_bool, as_text
 from pyoci.errors import BakeError
 from pyoci.location import Location
+from pyoci.values import dataclass, field
 
 __all__ = ["Variable", "Variables"]
 

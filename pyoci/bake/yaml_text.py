@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from pyoci.bake.passage import Passage
@@ -11,6 +10,7 @@ from pyoci.bake.problems import nested
 from pyoci.bake.values import number_text
 from pyoci.errors import BakeError
 from pyoci.location import Location, SourceFile
+from pyoci.values import dataclass
 
 if TYPE_CHECKING:
     import yaml

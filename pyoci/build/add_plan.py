@@ -6,7 +6,6 @@ URL one file that is unpacked only on request.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pyoci.build.steps import GitStep, HttpStep
@@ -14,6 +13,7 @@ from pyoci.digest import parse_digest
 from pyoci.dockerfile.instructions import Add
 from pyoci.dockerfile.words import Word
 from pyoci.errors import DockerfileError, InvalidDocument, UsageError
+from pyoci.values import dataclass
 
 if TYPE_CHECKING:
     from pyoci.fetch.git_reference import GitReference

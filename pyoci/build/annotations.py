@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Literal, cast, get_args
 
 from pyoci.errors import UsageError
 from pyoci.platforms import Platform, normalized, parse_platform
+from pyoci.values import dataclass
 
 __all__ = [
     "Annotation",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 from pyoci.build.cache_records import INLINE
 from pyoci.build.filesystem import Filesystem
@@ -23,6 +22,7 @@ from pyoci.image import (
 )
 from pyoci.snapshot.protocols import Snapshotter
 from pyoci.store import Store
+from pyoci.values import replace
 
 __all__ = ["assemble_image"]
 

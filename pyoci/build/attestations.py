@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import quote
 
@@ -19,6 +18,7 @@ from pyoci.image.codec import canonical_json
 from pyoci.platforms import Platform
 from pyoci.reference import Reference
 from pyoci.store import Store
+from pyoci.values import dataclass
 
 if TYPE_CHECKING:
     from pyoci.build.builder import Built

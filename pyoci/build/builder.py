@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 
 from pyoci.build.agents import Agents
 from pyoci.build.assemble import assemble_image
@@ -30,6 +29,7 @@ from pyoci.progress import Reporter
 from pyoci.sandbox.protocols import NO_LIMITS, Limits, Sandbox
 from pyoci.snapshot.protocols import Snapshotter
 from pyoci.store import Store
+from pyoci.values import dataclass, field
 
 __all__ = ["BuildServices", "Built", "assembled", "build_images", "known_steps", "plan_images", "step_executor"]
 

@@ -8,7 +8,6 @@ once: where the records are imported, the same names come about by themselves.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 
 from pyoci.build.builder import Built
 from pyoci.build.cache_key import content_key, identity_key
@@ -19,6 +18,7 @@ from pyoci.build.steps import RunStep, SourceStep
 from pyoci.digest import Digest
 from pyoci.image.image import Layer
 from pyoci.snapshot.protocols import SnapshotID
+from pyoci.values import replace
 
 __all__ = ["cache_records"]
 

@@ -6,12 +6,12 @@ so no value of theirs can reach a key.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 
 from pyoci.build.steps import Step
 from pyoci.digest import Digest, sha256_digest
+from pyoci.values import fields, is_dataclass
 
 __all__ = ["content_key", "identity_key", "plain_value", "structural_digest"]
 
@@ -23,8 +23,8 @@ def plain_value(value: object) -> object:
     """JSON values for a frozen value; dataclasses carry their type's name, so that equal fields of two types differ."""
     if value is None or isinstance(value, str | int | bool):
         return value
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        members = {field.name: plain_value(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if is_dataclass(value) and not isinstance(value, type):
+        members = {field.name: plain_value(getattr(value, field.name)) for field in fields(value)}
         return {"type": type(value).__name__, **members}
     if isinstance(value, Mapping):
         return {str(key): plain_value(item) for key, item in value.items()}

@@ -9,7 +9,6 @@ names the image's own layers.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from pyoci.digest import DiffID, Digest, parse_digest
@@ -18,6 +17,7 @@ from pyoci.image import Document, Layer, Manifest, encode_manifest, media_types
 from pyoci.image.codec import canonical_json
 from pyoci.image.document import make_document
 from pyoci.image.json_node import JsonNode, read_object
+from pyoci.values import dataclass
 
 __all__ = ["INLINE", "CacheRecord", "decode_cache", "decode_inline", "encode_cache", "encode_inline"]
 

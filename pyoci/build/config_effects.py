@@ -6,7 +6,6 @@ entry. Wording and rules are BuildKit's, so that `docker history` reads the same
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TypeAlias
 
 from pyoci.dockerfile.instructions import (
@@ -27,6 +26,7 @@ from pyoci.dockerfile.words import Word
 from pyoci.errors import DockerfileError
 from pyoci.image.config import ContainerConfig
 from pyoci.image.config import Healthcheck as ConfigHealthcheck
+from pyoci.values import replace
 
 __all__ = [
     "DEFAULT_PATH",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pyoci.build.add_plan import refuse_remote, remote_source, shown_source
@@ -14,6 +13,7 @@ from pyoci.dockerfile.expand import expand
 from pyoci.dockerfile.instructions import Add, Copy
 from pyoci.dockerfile.words import Word
 from pyoci.errors import DockerfileError, located
+from pyoci.values import replace
 
 if TYPE_CHECKING:
     from pyoci.build.stage_plan import StagePlanner

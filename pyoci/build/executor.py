@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
 from typing import assert_never
 
 from pyoci.build.cache import Own
@@ -47,6 +46,7 @@ from pyoci.image.image import Layer
 from pyoci.layer.entry import Upsert
 from pyoci.layer.tree import Tree
 from pyoci.progress import Reporter
+from pyoci.values import dataclass, field, replace
 
 __all__ = ["StepExecutor"]
 

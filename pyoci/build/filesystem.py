@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from pyoci.build.cache_key import structural_digest
@@ -10,6 +9,7 @@ from pyoci.build.files import FileView
 from pyoci.image.image import Layer
 from pyoci.sandbox.protocols import BindMount
 from pyoci.snapshot.protocols import SnapshotID, Stacked
+from pyoci.values import dataclass, replace
 
 __all__ = ["SCRATCH", "Filesystem", "Result", "SourceFiles"]
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from pyoci.build.annotations import Annotation
 from pyoci.image.media_types import Compression
+from pyoci.values import dataclass
 
 __all__ = ["PLAIN", "Form"]
 

@@ -8,7 +8,6 @@ stored as before.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 
 from pyoci.build.annotations import chosen
 from pyoci.build.attestations import Attest, attestation_descriptor
@@ -22,6 +21,7 @@ from pyoci.errors import DigestMismatch
 from pyoci.image import Descriptor, Image, Index, Layer, encode_index, encode_manifest, media_types
 from pyoci.image.document import make_document
 from pyoci.store import Store
+from pyoci.values import dataclass, replace
 
 __all__ = ["Formed", "in_form"]
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import NewType
 
 from pyoci.build.cache_key import structural_digest
 from pyoci.build.steps import Step
 from pyoci.digest import digest_hex
 from pyoci.location import Location
+from pyoci.values import dataclass, field
 
 __all__ = ["Graph", "Vertex", "VertexID", "vertex"]
 

@@ -21,7 +21,6 @@ import json
 import os
 import stat
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from itertools import takewhile
 from pathlib import Path
@@ -36,6 +35,7 @@ from pyoci.dockerfile.patterns import has_wildcards
 from pyoci.errors import BuildError, UsageError
 from pyoci.layer.entry import Entry, LayerPath
 from pyoci.sandbox.protocols import BindMount
+from pyoci.values import dataclass, field, replace
 
 __all__ = ["PREFIX", "Machine", "parse_host", "refuse_shown", "survey", "toolchain_environment", "toolchain_identity"]
 

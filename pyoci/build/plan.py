@@ -7,7 +7,6 @@ touches file systems alone.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from pyoci.build.graph import Graph, VertexID
@@ -17,6 +16,7 @@ from pyoci.image.image import Image
 from pyoci.location import Location
 from pyoci.platforms import Platform
 from pyoci.reference import Reference
+from pyoci.values import dataclass
 
 __all__ = ["Base", "BaseImage", "Bases", "Plan", "PlanOptions", "PlannedRun"]
 

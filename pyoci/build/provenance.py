@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from pyoci.build.attestations import image_url, local_image_url
@@ -28,6 +27,7 @@ from pyoci.image import Image
 from pyoci.image.codec import encode_descriptor
 from pyoci.location import Location, SourceFile
 from pyoci.platforms import Platform
+from pyoci.values import dataclass
 
 __all__ = ["PREDICATE_TYPE", "BuildFacts", "Mode", "provenance"]
 

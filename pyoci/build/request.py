@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Literal
+
+from pyoci.values import dataclass, field
 
 __all__ = ["BuildRequest", "CachePlace", "Output", "OutputType", "SecretSource", "SshSource"]
 

@@ -7,11 +7,11 @@ ENV reaches the image. A built-in argument must be declared again in the stage t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from pyoci.dockerfile.expand import expand
 from pyoci.dockerfile.instructions import Arg, Dockerfile
 from pyoci.platforms import Platform
+from pyoci.values import dataclass, field
 
 __all__ = [
     "EPOCH_NAME",

@@ -9,7 +9,6 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Protocol
 
 from pyoci.build.cache import Cache, Own
@@ -20,6 +19,7 @@ from pyoci.build.steps import ContextStep, GitStep, HostStep, HttpStep, ImageSte
 from pyoci.digest import Digest
 from pyoci.errors import Cancelled, PyociError, located
 from pyoci.progress import Reporter
+from pyoci.values import dataclass
 
 __all__ = ["Executor", "solve"]
 

@@ -7,7 +7,6 @@ its own; one more entry stands for the layer.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 
 from pyoci.build.builder import Built
 from pyoci.build.cache_key import structural_digest
@@ -19,6 +18,7 @@ from pyoci.layer.entry import Change, Entry, Remove, Upsert
 from pyoci.layer.tree import Tree, flatten
 from pyoci.layer.writer import write_layer
 from pyoci.store import Store
+from pyoci.values import replace
 
 __all__ = ["squashed"]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from pyoci.build.config_effects import DEFAULT_PATH, apply_effect, joined_path, next_workdir, set_variable
@@ -33,6 +32,7 @@ from pyoci.image.config import ContainerConfig, History
 from pyoci.image.image import Image
 from pyoci.location import Location
 from pyoci.platforms import Platform
+from pyoci.values import dataclass, field, replace
 
 if TYPE_CHECKING:
     from pyoci.build.stages import Stages

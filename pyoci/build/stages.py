@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass, replace
 
 from pyoci.build.graph import Graph, Vertex, VertexID, vertex
 from pyoci.build.plan import Base, BaseImage, Bases, Plan, PlannedRun, PlanOptions
@@ -15,6 +14,7 @@ from pyoci.dockerfile.instructions import Dockerfile, Stage
 from pyoci.errors import DockerfileError, PyociError, UsageError, located
 from pyoci.location import Location
 from pyoci.platforms import Platform, parse_platform
+from pyoci.values import dataclass, replace
 
 __all__ = ["Source", "Stages", "make_plan"]
 

@@ -6,11 +6,11 @@ the vertex. A new kind of work gets a dataclass here, an operation in `operation
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from pyoci.digest import Digest
 from pyoci.image.image import Layer
+from pyoci.values import dataclass
 
 __all__ = [
     "BindMountStep",

@@ -9,7 +9,6 @@ cache are made of the steps alone, as ever.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 
 from pyoci.build.builder import BuildServices, Built, assembled, known_steps, step_executor
 from pyoci.build.cache import Own
@@ -25,6 +24,7 @@ from pyoci.build.steps import ContextStep, GitStep, HttpStep, RunStep, SecretMou
 from pyoci.digest import Digest, digest_hex
 from pyoci.image.image import Layer
 from pyoci.sandbox.protocols import Limits
+from pyoci.values import dataclass, field, replace
 
 __all__ = ["Job", "build_together"]
 

@@ -17,7 +17,6 @@ import marshal
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from pyoci.build.context_index import RACY_NANOSECONDS, FileStamp, store_clock
@@ -29,6 +28,7 @@ from pyoci.location import Location, SourceFile
 from pyoci.platforms import Platform
 from pyoci.progress import Reporter, TransferKind, TransferOutcome
 from pyoci.store import Store
+from pyoci.values import dataclass
 
 __all__ = ["Found", "Watch", "find"]
 

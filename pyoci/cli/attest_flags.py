@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 from typing import Literal, cast
 
 from pyoci.cli.arguments import FALSE, TRUE, key_values
 from pyoci.errors import UsageError
+from pyoci.values import dataclass, replace
 
 __all__ = ["Attestations", "parse_attestations"]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from pyoci.errors import UsageError
+from pyoci.values import dataclass, replace
 
 if TYPE_CHECKING:
     from pyoci.api.bake import BakeRequest

@@ -12,10 +12,10 @@ BAKE_ALLOW_REMOTE_FS_ACCESS             1 lets those of remote definitions do so
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from pyoci.build.request import SecretSource, SshSource
 from pyoci.errors import UsageError
+from pyoci.values import dataclass, field
 
 __all__ = ["BakeEnvironment", "bake_environment"]
 

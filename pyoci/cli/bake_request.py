@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from pyoci.api.bake import BakeRequest
@@ -17,6 +16,7 @@ from pyoci.cli.outputs import parse_caches, parse_output
 from pyoci.cli.quantities import parse_host, parse_size, parse_ulimit
 from pyoci.errors import PyociError, UsageError
 from pyoci.platforms import parse_platform
+from pyoci.values import replace
 
 if TYPE_CHECKING:
     import argparse

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import cast, get_args
 
 from pyoci.build.request import CachePlace, Output, OutputType
 from pyoci.cli.arguments import key_values
 from pyoci.errors import UsageError
+from pyoci.values import replace
 
 __all__ = ["parse_caches", "parse_output", "pushed", "write_result"]
 

@@ -6,11 +6,11 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TextIO
 
 from pyoci.location import Location
 from pyoci.progress import Reporter, TransferKind, TransferOutcome
+from pyoci.values import dataclass, field
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from pyoci.content.tar_index import Member, TarIndex
 from pyoci.content.verify import DOCUMENT_LIMIT
@@ -18,6 +17,7 @@ from pyoci.image import Manifest, decode_config, encode_manifest, media_types
 from pyoci.image.descriptor import Descriptor
 from pyoci.image.json_node import JsonNode, read_json
 from pyoci.reference import parse_reference
+from pyoci.values import dataclass
 
 __all__ = ["Converted", "read_docker_manifest"]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from pyoci.content.protocols import ContentSource
 from pyoci.content.successors import is_document, successors
@@ -12,6 +11,7 @@ from pyoci.digest import Digest
 from pyoci.errors import ContentNotFound, InvalidDocument
 from pyoci.image import media_types
 from pyoci.image.descriptor import Descriptor
+from pyoci.values import dataclass
 
 __all__ = ["Graph", "read_graph"]
 

@@ -7,12 +7,12 @@ containerd and BuildKit and often a whole name for skopeo and podman (image-spec
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 
 from pyoci.digest import Digest, parse_digest
 from pyoci.errors import ContentError, ContentNotFound, UsageError
 from pyoci.image.descriptor import Descriptor
 from pyoci.reference import Reference, parse_reference
+from pyoci.values import replace
 
 __all__ = ["IMAGE_NAME", "REF_NAME", "find_root", "images_of", "names_of", "with_name", "with_subject"]
 

@@ -8,7 +8,6 @@ the images are found, and those that regclient keeps under the tag of distributi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
 from typing import Protocol
 
 from pyoci.content.graph import read_graph
@@ -19,6 +18,7 @@ from pyoci.digest import Digest, digest_hex
 from pyoci.errors import ContentNotFound, InvalidDocument
 from pyoci.image import decode_index, decode_manifest, media_types
 from pyoci.image.descriptor import Descriptor
+from pyoci.values import dataclass, replace
 
 __all__ = ["Referrer", "ReferrerSource", "fallback_tag", "find_referrers", "referrer_entry", "referrers_among"]
 

@@ -7,11 +7,11 @@ than a key: no path of the tar is ever used on disk.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from posixpath import dirname
 from typing import TYPE_CHECKING
 
 from pyoci.errors import ContentError
+from pyoci.values import dataclass
 
 if TYPE_CHECKING:
     from tarfile import TarInfo

@@ -5,9 +5,8 @@ Spec: Dockerfile reference, "check" directive; the same comment right above an i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from pyoci.dockerfile.units import parse_boolean
+from pyoci.values import dataclass
 
 __all__ = ["NO_CHECK_OPTIONS", "CheckOptions", "parse_check_options"]
 

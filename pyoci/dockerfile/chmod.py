@@ -6,10 +6,10 @@ A symbolic mode without `u`, `g`, `o` or `a` means all of them: a build has no u
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from pyoci.errors import DockerfileError
+from pyoci.values import dataclass
 
 __all__ = ["ModeChange", "parse_mode"]
 

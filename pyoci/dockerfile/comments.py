@@ -7,12 +7,12 @@ one who looks for the file knows better, so this module finds the place and word
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 
 from pyoci.dockerfile import instructions as ins
 from pyoci.dockerfile.words import Word
 from pyoci.errors import DockerfileError
 from pyoci.location import Location
+from pyoci.values import replace
 
 __all__ = ["comment_offset", "looks_like_trailing_comment", "trailing_comment_error"]
 

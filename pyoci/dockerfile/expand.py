@@ -8,7 +8,6 @@ reference, "Environment replacement". What is not expanded: the commands of RUN,
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TypeAlias, TypeVar
 
 from pyoci.dockerfile import instructions as ins
@@ -17,6 +16,7 @@ from pyoci.dockerfile.lexer import Expansion, ExpansionError, Lookup, Mode, expa
 from pyoci.dockerfile.mount_options import expanded_options
 from pyoci.dockerfile.words import Word
 from pyoci.location import Location
+from pyoci.values import replace
 
 __all__ = [
     "Expansion",

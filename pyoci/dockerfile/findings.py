@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from pyoci.dockerfile.checks import NO_CHECK_OPTIONS, CheckOptions
@@ -11,6 +10,7 @@ from pyoci.dockerfile.patterns import PatternSet
 from pyoci.dockerfile.rules import RULES, Rule
 from pyoci.location import Location
 from pyoci.platforms import Platform
+from pyoci.values import dataclass, field
 
 __all__ = ["BaseImage", "BaseLookup", "CheckInputs", "Finding", "Findings"]
 

@@ -7,12 +7,12 @@ Spec: Dockerfile reference, "Here-Documents". Which words count is BuildKit's: a
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 
 from pyoci.dockerfile.lexer import ExpansionError, Mode, expand_words
 from pyoci.dockerfile.lines import LineReader, LogicalLine
 from pyoci.errors import DockerfileError
 from pyoci.location import Location
+from pyoci.values import dataclass, field
 
 __all__ = ["Heredoc", "Marker", "find_markers", "parse_marker", "read_heredocs"]
 

@@ -6,7 +6,6 @@ still holds its variables and quotes; `expand.py` resolves them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from pyoci.dockerfile.checks import NO_CHECK_OPTIONS, CheckOptions
@@ -14,6 +13,7 @@ from pyoci.dockerfile.heredoc import Heredoc, parse_marker
 from pyoci.dockerfile.mount_options import MountOptions
 from pyoci.dockerfile.words import Word
 from pyoci.location import Location, SourceFile
+from pyoci.values import dataclass, field
 
 __all__ = [
     "Add",

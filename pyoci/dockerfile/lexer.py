@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import NamedTuple, NoReturn, TypeAlias
 
@@ -17,6 +16,7 @@ from pyoci.dockerfile.glob import PatternError, replaced, without_prefix, withou
 from pyoci.dockerfile.lines import SPACES
 from pyoci.errors import DockerfileError
 from pyoci.location import Location
+from pyoci.values import dataclass, replace
 
 __all__ = ["Expansion", "ExpansionError", "Lookup", "Mode", "expand_word", "expand_words"]
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from dataclasses import dataclass, replace
 
 from pyoci.dockerfile.checks import NO_CHECK_OPTIONS, CheckOptions, parse_check_options
 from pyoci.errors import DockerfileError
 from pyoci.location import Location, SourceFile
+from pyoci.values import dataclass, replace
 
 __all__ = ["NO_OTHER_FRONTEND", "SPACES", "Directives", "LineReader", "LogicalLine", "is_known_frontend"]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from pyoci.dockerfile import instructions as ins
@@ -18,6 +17,7 @@ from pyoci.dockerfile.words import Word
 from pyoci.errors import DockerfileError, PyociError
 from pyoci.location import Location
 from pyoci.platforms import parse_platform
+from pyoci.values import dataclass, field, replace
 
 __all__ = ["check_stages"]
 

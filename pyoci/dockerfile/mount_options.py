@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
 
 from pyoci.errors import DockerfileError
 from pyoci.location import Location
+from pyoci.values import dataclass, field, replace
 
 __all__ = ["MountOption", "MountOptions", "expanded_options", "parse_mount_options", "split_commas"]
 

@@ -6,7 +6,6 @@ Spec: Dockerfile reference, "RUN --mount". Values may hold variables, `from` may
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal, NoReturn, TypeAlias, TypeVar
 
 from pyoci.dockerfile.mount_options import MountOption, MountOptions, expanded_options
@@ -15,6 +14,7 @@ from pyoci.dockerfile.suggest import nearest
 from pyoci.dockerfile.units import parse_boolean, parse_size
 from pyoci.errors import DockerfileError
 from pyoci.location import Location
+from pyoci.values import dataclass
 
 __all__ = [
     "BindMount",

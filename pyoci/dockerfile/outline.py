@@ -6,7 +6,6 @@ Pure, like the checks: base images, where their variables matter, are passed in.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 from pyoci.dockerfile import instructions as ins
 from pyoci.dockerfile.expand import expand_instruction
@@ -16,6 +15,7 @@ from pyoci.dockerfile.lint_from import global_scope
 from pyoci.dockerfile.mounts import SecretMount, SshMount, mount_of
 from pyoci.errors import DockerfileError
 from pyoci.location import Location
+from pyoci.values import dataclass, field
 
 __all__ = ["Outline", "OutlineArg", "OutlineNeed", "Target", "outline", "targets"]
 

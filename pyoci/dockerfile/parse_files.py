@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 
 from pyoci.dockerfile import instructions as ins
 from pyoci.dockerfile.chmod import parse_mode
@@ -12,6 +11,7 @@ from pyoci.dockerfile.heredoc import Heredoc, parse_marker
 from pyoci.dockerfile.request import Request
 from pyoci.dockerfile.words import Token, Word, word_at
 from pyoci.errors import DockerfileError
+from pyoci.values import dataclass
 
 __all__ = ["parse_add", "parse_copy"]
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TypeVar
 
 from pyoci.dockerfile import instructions as ins
@@ -23,6 +22,7 @@ from pyoci.dockerfile.signals import is_signal
 from pyoci.dockerfile.suggest import nearest
 from pyoci.dockerfile.words import BLANKS, Token, Word, quoted_words, split_first_blank, trimmed, word_at
 from pyoci.errors import DockerfileError
+from pyoci.values import replace
 
 __all__ = [
     "KEYWORDS",

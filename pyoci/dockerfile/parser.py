@@ -7,7 +7,6 @@ Dockerfile or located errors.
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 
 from pyoci.dockerfile import instructions as ins
 from pyoci.dockerfile.flags import FlagKind, read_flags
@@ -24,6 +23,7 @@ from pyoci.dockerfile.parse_instruction import (
 from pyoci.dockerfile.request import Request, read_request
 from pyoci.errors import DockerfileError, PyociError, raise_collected
 from pyoci.location import Location, SourceFile
+from pyoci.values import replace
 
 __all__ = ["decode_source", "parse_dockerfile", "parse_trigger"]
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, NamedTuple, NoReturn
 
 from pyoci.dockerfile.lines import SPACES
 from pyoci.dockerfile.paths import clean
 from pyoci.errors import DockerfileError
+from pyoci.values import dataclass
 
 __all__ = ["PatternSet", "go_match", "has_wildcards", "match_components", "parse_dockerignore", "read_ignore_patterns"]
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Literal
+
+from pyoci.values import dataclass
 
 __all__ = ["PortRange", "parse_port", "port_names"]
 

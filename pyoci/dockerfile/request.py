@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
 from typing import NoReturn, TypedDict
 
 from pyoci.dockerfile.checks import NO_CHECK_OPTIONS, CheckOptions, parse_check_options
@@ -13,6 +12,7 @@ from pyoci.dockerfile.lines import LogicalLine
 from pyoci.dockerfile.words import FlagWord, Token, split_blanks, split_first_blank, split_flags, trimmed
 from pyoci.errors import DockerfileError
 from pyoci.location import Location
+from pyoci.values import dataclass, field, replace
 
 __all__ = ["Request", "WrittenFields", "read_request"]
 

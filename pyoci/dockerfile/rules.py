@@ -6,7 +6,7 @@ unchanged; what a rule is for is said here in our own words.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from pyoci.values import dataclass
 
 __all__ = ["RULES", "Rule"]
 

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple
 
 from pyoci.dockerfile.lines import SPACES, LogicalLine
 from pyoci.location import Location
+from pyoci.values import dataclass, field
 
 __all__ = [
     "BLANKS",

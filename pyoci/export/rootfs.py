@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -13,6 +12,7 @@ from pyoci.layer.entry import Change, Entry, LayerPath, Upsert
 from pyoci.layer.protocols import OpenContent
 from pyoci.layer.tree import Tree, flatten
 from pyoci.layer.writer import write_layer
+from pyoci.values import replace
 
 __all__ = ["write_platform_tar", "write_root_directory", "write_root_tar"]
 

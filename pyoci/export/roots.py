@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from pyoci.content import ContentSource, read_graph
 from pyoci.content.names import with_name
 from pyoci.digest import Digest
 from pyoci.image import Descriptor
 from pyoci.reference import Reference
+from pyoci.values import dataclass
 
 __all__ = ["Collected", "NamedRoot", "collect", "index_entries"]
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 
 from pyoci.digest import Digest, parse_digest
 from pyoci.errors import PyociError
 from pyoci.fetch.protocols import FetchStore
+from pyoci.values import asdict, dataclass
 
 __all__ = ["FOLDER", "DownloadRecord", "http_time", "load_record", "save_record"]
 

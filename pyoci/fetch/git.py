@@ -13,7 +13,6 @@ import shutil
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -27,6 +26,7 @@ from pyoci.fetch.git_repository import Repository, Resolved, lookup, verify_chec
 from pyoci.fetch.protocols import FetchStore, Get, Secret, Ssh
 from pyoci.fetch.url import redacted
 from pyoci.progress import Reporter
+from pyoci.values import dataclass
 
 __all__ = ["Checkout", "GitFetcher", "GitSource"]
 

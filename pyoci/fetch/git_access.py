@@ -9,12 +9,12 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
 
 from pyoci.errors import BuildError
 from pyoci.fetch.protocols import ExchangeFailed, Get, Secret, Ssh
 from pyoci.fetch.redirects import follow
 from pyoci.fetch.url import Url, parse_url, redacted
+from pyoci.values import dataclass, field
 
 __all__ = ["Access", "access_to", "without_credentials"]
 

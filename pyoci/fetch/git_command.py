@@ -16,11 +16,11 @@ import subprocess
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pyoci.errors import BuildError, Cancelled
 from pyoci.fetch.protocols import Ssh
+from pyoci.values import dataclass, field, replace
 
 __all__ = ["NETWORK", "Git", "GitFailed", "find_git", "ssh_command"]
 

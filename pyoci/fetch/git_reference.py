@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import posixpath
 import re
-from dataclasses import dataclass, replace
 from typing import Literal
 
 from pyoci.errors import UsageError
 from pyoci.fetch.url import Query, parse_query, parse_url
+from pyoci.values import dataclass, replace
 
 __all__ = ["GitReference", "is_commit", "parse_git_reference"]
 

@@ -10,12 +10,12 @@ import re
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from pyoci.errors import BuildError
 from pyoci.fetch.git_command import Git, GitFailed
 from pyoci.fetch.git_reference import is_commit
+from pyoci.values import dataclass
 
 __all__ = ["Repository", "Resolved", "fetch_failed", "lookup", "verify_checksum"]
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import threading
-from dataclasses import dataclass
 from typing import BinaryIO, NoReturn, cast
 
 from pyoci.digest import Digest
@@ -25,6 +24,7 @@ from pyoci.image.descriptor import Descriptor
 from pyoci.layer.compression import open_decompressed
 from pyoci.layer.entry import Entry, LayerPath
 from pyoci.progress import Reporter
+from pyoci.values import dataclass
 
 __all__ = ["Download", "HttpFetcher", "HttpSettings"]
 

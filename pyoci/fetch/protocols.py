@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol, TypeAlias
 
 from pyoci.image.descriptor import Descriptor
+from pyoci.values import dataclass
 
 __all__ = ["Answer", "Blob", "ExchangeFailed", "FetchStore", "Get", "Secret", "Ssh"]
 

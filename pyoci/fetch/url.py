@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from dataclasses import dataclass, field
 from urllib.parse import unquote, unquote_to_bytes
+
+from pyoci.values import dataclass, field
 
 __all__ = ["Query", "Url", "file_name", "is_http_url", "parse_query", "parse_url", "public", "redacted"]
 

@@ -7,11 +7,11 @@ from OCI configs as well. Keys that this code does not know are kept in `extra`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from pyoci.digest import DiffID
 from pyoci.platforms import Platform
+from pyoci.values import dataclass, field
 
 __all__ = ["JSON", "ContainerConfig", "Healthcheck", "History", "ImageConfig"]
 

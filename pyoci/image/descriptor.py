@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from pyoci.digest import Digest
 from pyoci.platforms import Platform
+from pyoci.values import dataclass, field
 
 __all__ = ["Descriptor"]
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from pyoci.digest import Digest, sha256_digest
 from pyoci.image.descriptor import Descriptor
 from pyoci.platforms import Platform
+from pyoci.values import dataclass, field
 
 __all__ = ["Document", "make_document"]
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from pyoci.digest import DiffID, Digest, digest_hex, new_hash
 from pyoci.errors import InvalidDocument
 from pyoci.image.config import ImageConfig
@@ -11,6 +9,7 @@ from pyoci.image.descriptor import Descriptor
 from pyoci.image.document import Document
 from pyoci.image.manifest import Manifest
 from pyoci.platforms import Platform
+from pyoci.values import dataclass
 
 __all__ = ["Image", "Layer"]
 

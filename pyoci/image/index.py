@@ -6,10 +6,10 @@ Spec: image-spec image-index.md; Docker's manifest list.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from pyoci.image.descriptor import Descriptor
 from pyoci.image.media_types import INDEX
+from pyoci.values import dataclass, field
 
 __all__ = ["Index"]
 

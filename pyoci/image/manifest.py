@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from pyoci.image.descriptor import Descriptor
 from pyoci.image.media_types import MANIFEST
+from pyoci.values import dataclass, field
 
 __all__ = ["Manifest"]
 

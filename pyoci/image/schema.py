@@ -12,13 +12,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from pyoci.errors import UsageError
 from pyoci.image import media_types
+from pyoci.values import dataclass
 
 if TYPE_CHECKING:
     from jsonschema import ValidationError

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 from pyoci.inspection.sizes import ImageSize
+from pyoci.values import dataclass
 
 __all__ = ["Breach", "Growth", "Measure", "PathGrowth", "breaches", "growth", "size_of"]
 

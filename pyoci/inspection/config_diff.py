@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
 
 from pyoci.image.config import JSON, ContainerConfig, Healthcheck, ImageConfig
+from pyoci.values import asdict, dataclass
 
 __all__ = ["ConfigChange", "config_changes"]
 

@@ -6,13 +6,13 @@ Hard links are the files that they are: two names of one file and two equal file
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Literal
 
 from pyoci.inspection.listing import ListedFile, listed
 from pyoci.layer.entry import Entry
 from pyoci.layer.paths import tree_key
 from pyoci.layer.tree import Tree
+from pyoci.values import dataclass
 
 __all__ = ["Aspect", "FileChange", "file_changes"]
 

@@ -6,11 +6,11 @@ Spec: image-spec config.md, `history`: entries that are not `empty_layer` belong
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from pyoci.digest import DiffID, Digest
 from pyoci.image import Image
 from pyoci.image.image import Layer
+from pyoci.values import dataclass
 
 __all__ = ["HistoryRow", "LayerBytes", "history_rows"]
 

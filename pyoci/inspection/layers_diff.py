@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from pyoci.digest import DiffID
 from pyoci.image import Image
 from pyoci.image.image import Layer
 from pyoci.inspection.history import LayerBytes, history_rows
+from pyoci.values import dataclass
 
 __all__ = ["LayerPair", "layer_pairs"]
 

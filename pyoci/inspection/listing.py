@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 
 from pyoci.digest import Digest
 from pyoci.inspection.paths import follow, not_there
 from pyoci.layer.entry import Entry, EntryType
 from pyoci.layer.tree import Tree
+from pyoci.values import dataclass, field
 
 __all__ = ["ListedFile", "Names", "list_tree", "listed", "read_names"]
 

@@ -7,7 +7,6 @@ say.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 from pyoci.errors import ContentError
@@ -19,6 +18,7 @@ from pyoci.layer.entry import Entry
 from pyoci.layer.tree import Tree
 from pyoci.preflight.go_build import GoBuild
 from pyoci.preflight.reading import Files
+from pyoci.values import dataclass
 
 __all__ = ["PackageChange", "System", "package_changes"]
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import difflib
 import errno
-from dataclasses import dataclass
 
 from pyoci.errors import ContentNotFound, LayerError
 from pyoci.layer.entry import Entry
 from pyoci.layer.tree import LINK_LIMIT, Tree
+from pyoci.values import dataclass
 
 __all__ = ["Followed", "follow", "not_there"]
 

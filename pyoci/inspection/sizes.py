@@ -8,7 +8,6 @@ counts once, under the first of them in order. Holes of sparse files count, as t
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 from pyoci.digest import DiffID, Digest
@@ -18,6 +17,7 @@ from pyoci.layer.entry import Entry
 from pyoci.layer.index import REMOVED, LayerIndex
 from pyoci.layer.indexed import IndexedLayer
 from pyoci.layer.tree import Tree
+from pyoci.values import dataclass
 
 __all__ = ["FileSize", "ImageSize", "LayerSize", "WastedFile", "measure"]
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
@@ -20,6 +19,7 @@ from pyoci.inspection.packages_diff import PackageChange, package_changes
 from pyoci.inspection.paths import follow
 from pyoci.layer.tree import Tree
 from pyoci.preflight.reading import Files
+from pyoci.values import dataclass
 
 __all__ = ["Subject", "image_packages", "os_release", "spdx_document"]
 

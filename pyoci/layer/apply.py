@@ -12,7 +12,6 @@ import os
 import stat
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import BinaryIO, Literal
 
 from pyoci.errors import LayerError
@@ -25,6 +24,7 @@ from pyoci.layer.paths import ROOT, join, parent_of, tree_key
 from pyoci.layer.recorded import DEVICE_XATTR, encode_device
 from pyoci.layer.tar_reader import TarReader
 from pyoci.layer.whiteout import LINK_DIRECTORY, interpret
+from pyoci.values import dataclass, field
 
 __all__ = ["Applied", "ApplyPolicy", "apply_layer"]
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
-from dataclasses import dataclass
 from typing import Literal
 
 from pyoci.errors import LayerError
 from pyoci.layer.entry import Entry
 from pyoci.layer.recorded import OWNER_XATTR, RESERVED_XATTRS, encode_owner
+from pyoci.values import dataclass
 
 __all__ = ["Attributes", "Skipped", "seconds"]
 

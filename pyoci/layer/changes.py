@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
 from operator import eq, ge, itemgetter
 from typing import Generic, TypeVar
 
@@ -17,6 +16,7 @@ from pyoci.errors import LayerError
 from pyoci.layer.entry import Change, Entry, LayerPath, Opaque, Remove, Upsert
 from pyoci.layer.paths import change_key, parent_of, parents_of, tree_key
 from pyoci.layer.whiteout import LINK_DIRECTORY
+from pyoci.values import replace
 
 __all__ = ["ChangeBuilder", "as_hardlink", "implied_directory", "normalized", "sorted_changes", "with_parents"]
 

@@ -11,13 +11,13 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import deque
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from pyoci.digest import DiffID, Digest
 from pyoci.errors import UsageError
 from pyoci.image.media_types import Compression
 from pyoci.layer.compression import zstd_module
+from pyoci.values import dataclass
 
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor

@@ -7,8 +7,9 @@ bytes that are not UTF-8 are surrogate escapes (PEP 383).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Literal, NewType, TypeAlias
+
+from pyoci.values import dataclass, field
 
 __all__ = ["Change", "Entry", "EntryType", "LayerPath", "Opaque", "Remove", "Upsert"]
 

@@ -11,7 +11,6 @@ import marshal
 import sys
 from array import array
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import BinaryIO, TypeAlias, cast, overload
 
 from pyoci.digest import DiffID, Digest
@@ -25,6 +24,7 @@ from pyoci.layer.readahead import HashedReadAhead
 from pyoci.layer.sparse import Region
 from pyoci.layer.tar_reader import TarReader
 from pyoci.layer.whiteout import interpret
+from pyoci.values import dataclass, field
 
 __all__ = [
     "CODES",

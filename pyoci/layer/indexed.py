@@ -7,7 +7,6 @@ import io
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, TypeAlias, cast
 
@@ -21,6 +20,7 @@ from pyoci.layer.entry import Change, Entry, LayerPath
 from pyoci.layer.index import LayerIndex, Place
 from pyoci.layer.limits import DEFAULT_LIMITS, Limits
 from pyoci.layer.sparse import filled
+from pyoci.values import replace
 
 __all__ = ["Cursor", "IndexedLayer", "OnePass", "OpenBlob"]
 

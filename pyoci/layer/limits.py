@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from pyoci.values import dataclass
 
 __all__ = ["DEFAULT_LIMITS", "Limits", "how_to_raise"]
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
 
@@ -24,6 +23,7 @@ from pyoci.layer.indexed import IndexedLayer, OnePass
 from pyoci.layer.level import Level
 from pyoci.layer.paths import ROOT, join, parents_of
 from pyoci.layer.protocols import ChangeSet, OpenContent
+from pyoci.values import replace
 
 __all__ = ["LINK_LIMIT", "Tree", "flatten"]
 

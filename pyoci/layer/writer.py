@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
 from typing import BinaryIO, assert_never
 
 from pyoci.digest import DiffID
@@ -20,6 +19,7 @@ from pyoci.layer.entry import Change, Entry, LayerPath, Opaque, Remove, Upsert
 from pyoci.layer.index import IndexPayload, LayerIndex, in_columns
 from pyoci.layer.protocols import OpenContent
 from pyoci.layer.whiteout import marker_path, refuse_marker_name
+from pyoci.values import dataclass, field, replace
 
 __all__ = ["WrittenLayer", "write_layer"]
 

@@ -6,12 +6,12 @@ everywhere; POSIX access control lists are not read, so an entry that has one co
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 from pyoci.layer.entry import Entry
 from pyoci.layer.tree import LINK_LIMIT, Tree
 from pyoci.preflight.accounts import Account
+from pyoci.values import dataclass
 
 __all__ = ["Obstacle", "Reached", "may_execute", "may_read", "may_write", "reach"]
 

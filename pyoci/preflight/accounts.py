@@ -6,9 +6,9 @@ Spec: runtime-spec config.md#user; the rules for names and numbers are those tha
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from pyoci.preflight.reading import Files
+from pyoci.values import dataclass
 
 __all__ = ["ROOT_ACCOUNT", "Account", "UnknownName", "find_account", "user_number"]
 

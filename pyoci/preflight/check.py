@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 
 from pyoci.image.config import ContainerConfig
@@ -16,6 +15,7 @@ from pyoci.preflight.findings import Audience, Finding, finding, located_at
 from pyoci.preflight.kubernetes import kubernetes_findings
 from pyoci.preflight.reading import Files, Memory
 from pyoci.preflight.subject import Subject
+from pyoci.values import replace
 
 __all__ = ["check_image"]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from pyoci.image.config import ContainerConfig
 from pyoci.preflight.access import Reached
@@ -12,6 +11,7 @@ from pyoci.preflight.lookup import Located, locate
 from pyoci.preflight.programs import not_there, program_findings
 from pyoci.preflight.shell import first_command, shell_script
 from pyoci.preflight.subject import Subject, Target, owner_and_mode
+from pyoci.values import dataclass
 
 __all__ = ["Command", "command_findings", "healthcheck_findings", "main_command"]
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import mmap
 import struct
-from dataclasses import dataclass
 from typing import Literal, TypeAlias, cast
+
+from pyoci.values import dataclass
 
 __all__ = [
     "PT_DYNAMIC",

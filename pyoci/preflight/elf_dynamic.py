@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from pyoci.preflight.elf import PT_DYNAMIC, Elf, MalformedElf
+from pyoci.values import dataclass
 
 __all__ = ["Dynamic", "Symbols", "VersionNeed", "read_dynamic", "read_symbols"]
 

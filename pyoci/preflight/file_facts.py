@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 from pyoci.preflight.elf import Buffer, Elf, MalformedElf, is_elf, parse_elf
 from pyoci.preflight.elf_dynamic import Dynamic, VersionNeed, read_dynamic
 from pyoci.preflight.go_build import GoBuild, Module, read_go_build
+from pyoci.values import asdict, dataclass, replace
 
 __all__ = ["FACTS_VERSION", "HEAD_SIZE", "ElfFacts", "FileFacts", "FileKind", "analyse", "decode_facts", "encode_facts"]
 

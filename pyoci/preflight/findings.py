@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, replace
 from typing import Literal
 
 from pyoci.errors import UsageError
 from pyoci.location import Location
+from pyoci.values import asdict, dataclass, field, replace
 
 __all__ = [
     "RULES",

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 
 from pyoci.preflight.elf import PT_LOAD, Elf, Fields, MalformedElf
+from pyoci.values import dataclass, field, replace
 
 __all__ = ["LINKED_FUNCTIONS", "GoBuild", "Module", "read_go_build"]
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 from base64 import b64encode
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from pyoci.values import dataclass
 
 __all__ = ["LEAST_BYTES", "Form", "forms_of", "is_searchable"]
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import BinaryIO
 
 from pyoci.image.config import JSON
@@ -19,6 +18,7 @@ from pyoci.layer.indexed import IndexedLayer
 from pyoci.layer.protocols import ChangeSet
 from pyoci.preflight.findings import Finding, finding
 from pyoci.preflight.leak_forms import Form, forms_of, is_searchable
+from pyoci.values import dataclass
 
 __all__ = ["find_leaks"]
 

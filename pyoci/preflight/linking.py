@@ -9,7 +9,6 @@ Spec: ld.so(8), System V ABI chapter 5; musl's "Functional differences from glib
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 
 from pyoci.layer.entry import Entry
 from pyoci.preflight.access import may_read
@@ -18,6 +17,7 @@ from pyoci.preflight.elf_dynamic import Dynamic
 from pyoci.preflight.file_facts import ElfFacts, FileFacts
 from pyoci.preflight.loader_paths import cached_libraries, default_directories, musl_directories
 from pyoci.preflight.subject import Subject, owner_and_mode
+from pyoci.values import dataclass, field
 
 __all__ = ["LibraryProblem", "SymbolProblem", "VersionProblem", "link_problems"]
 

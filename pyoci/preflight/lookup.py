@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from pyoci.preflight.access import Reached, may_execute
 from pyoci.preflight.subject import Subject
+from pyoci.values import dataclass
 
 __all__ = ["Located", "find_in_path", "locate"]
 

@@ -7,7 +7,6 @@ file's processor, loader and libraries.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from pyoci.layer.entry import Entry
 from pyoci.preflight.access import Reached, may_execute
@@ -16,6 +15,7 @@ from pyoci.preflight.file_facts import FileFacts
 from pyoci.preflight.findings import Finding, finding
 from pyoci.preflight.scripts import ScriptInterpreter, read_first_line, script_findings
 from pyoci.preflight.subject import Subject, Target, owner_and_mode
+from pyoci.values import replace
 
 __all__ = ["not_there", "program_findings"]
 

@@ -6,13 +6,13 @@ Spec: execve(2), "Interpreter scripts"; fs/binfmt_script.c for blanks and length
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from pyoci.preflight.access import Reached, may_read
 from pyoci.preflight.file_facts import HEAD_SIZE
 from pyoci.preflight.findings import Finding, finding
 from pyoci.preflight.lookup import find_in_path
 from pyoci.preflight.subject import Subject, Target, owner_and_mode
+from pyoci.values import dataclass
 
 __all__ = ["FirstLine", "ScriptInterpreter", "read_first_line", "script_findings"]
 

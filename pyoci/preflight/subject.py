@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from pyoci.image.config import ContainerConfig
 from pyoci.layer.entry import Entry
@@ -12,6 +11,7 @@ from pyoci.platforms import Platform
 from pyoci.preflight.access import Reached, reach
 from pyoci.preflight.accounts import Account
 from pyoci.preflight.reading import Files
+from pyoci.values import dataclass
 
 __all__ = ["Subject", "Target", "owner_and_mode"]
 

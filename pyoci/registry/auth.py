@@ -11,7 +11,6 @@ import base64
 import json
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Protocol
 from urllib.parse import urlencode
 
@@ -22,6 +21,7 @@ from pyoci.registry.failure import Redactor
 from pyoci.registry.proxies import is_loopback
 from pyoci.registry.scopes import merge_scopes, split_scopes
 from pyoci.registry.urls import split_web_url, with_query
+from pyoci.values import dataclass, field
 
 __all__ = ["Authorizer", "Site", "TokenFetcher", "TokenRequest", "check_realm"]
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from pyoci.values import dataclass, field
 
 __all__ = ["Challenge", "parse_challenges"]
 

@@ -12,7 +12,8 @@ import re
 import shutil
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from pyoci.values import dataclass, field
 
 __all__ = ["CredentialHelper", "HelperFailure"]
 

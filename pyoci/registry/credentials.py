@@ -13,12 +13,12 @@ import base64
 import binascii
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
 from pyoci.errors import UsageError
 from pyoci.reference import DEFAULT_REGISTRY
+from pyoci.values import dataclass, field
 
 __all__ = [
     "HELPER_TOKEN_USER",

@@ -12,12 +12,12 @@ import socket
 import ssl
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from pyoci.errors import RegistryError, Unauthorized
 from pyoci.registry.proxies import is_loopback
 from pyoci.registry.urls import host_of, public_url
+from pyoci.values import dataclass
 
 __all__ = [
     "ERROR_BODY_LIMIT",

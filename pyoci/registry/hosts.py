@@ -9,7 +9,6 @@ plain HTTP.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -17,6 +16,7 @@ from pyoci.errors import UsageError
 from pyoci.layer.limits import DEFAULT_LIMITS, Limits
 from pyoci.reference import DEFAULT_REGISTRY, Reference
 from pyoci.registry.proxies import Proxies, is_loopback
+from pyoci.values import dataclass, field, replace
 
 __all__ = [
     "Endpoint",

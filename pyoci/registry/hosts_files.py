@@ -7,7 +7,6 @@ Formats: containers-registries.conf(5), containers-certs.d(5).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pyoci.errors import UsageError
@@ -15,6 +14,7 @@ from pyoci.layer.limits import DEFAULT_LIMITS, Limits
 from pyoci.registry.config_table import ConfigTable, read_toml
 from pyoci.registry.hosts import HostsConfig, HostSettings, Mirror, MirrorUse, Network, Rule, repository_of
 from pyoci.registry.proxies import proxies_from_environment
+from pyoci.values import dataclass, replace
 
 __all__ = ["HostFiles", "host_files", "load_hosts", "read_config", "read_registries_conf"]
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from urllib.parse import urlsplit
+
+from pyoci.values import dataclass, field
 
 __all__ = ["Proxies", "is_loopback", "proxies_from_environment"]
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 
 from pyoci.content.referrers import fallback_tag, referrer_entry
 from pyoci.digest import Digest, sha256_digest
@@ -27,6 +26,7 @@ from pyoci.registry.hosts import Endpoint
 from pyoci.registry.listing import pages
 from pyoci.registry.manifests import ACCEPTED_TYPES
 from pyoci.registry.transport import Answer
+from pyoci.values import dataclass, replace
 
 __all__ = ["FallbackIndexes", "PutManifest", "list_referrers"]
 

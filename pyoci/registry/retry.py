@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 
 from pyoci.registry.hosts import Network
+from pyoci.values import dataclass
 
 __all__ = ["RETRY_STATUSES", "Backoff", "retry_after_seconds"]
 

@@ -11,7 +11,6 @@ import re
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
 from random import random as _random
 from urllib.parse import urljoin
 
@@ -35,6 +34,7 @@ from pyoci.registry.mirrors import FailedMirrors
 from pyoci.registry.retry import RETRY_STATUSES, Backoff, retry_after_seconds
 from pyoci.registry.transport import Answer, Body, Transport
 from pyoci.registry.urls import followed, host_of, origin_of, public_url
+from pyoci.values import dataclass, field, replace
 
 __all__ = ["Request", "Session"]
 

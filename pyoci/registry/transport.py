@@ -10,7 +10,6 @@ from __future__ import annotations
 import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import certifi
@@ -24,6 +23,7 @@ from pyoci.registry.hosts import Network, Tls
 from pyoci.registry.measured import pool_classes
 from pyoci.registry.pace import Pace
 from pyoci.registry.urls import host_of
+from pyoci.values import dataclass, field
 
 __all__ = ["Answer", "Body", "Transport"]
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
 from typing import BinaryIO, cast
 from urllib.parse import urlencode
 
@@ -23,6 +22,7 @@ from pyoci.registry.retry import RETRY_STATUSES
 from pyoci.registry.session import Request, Session
 from pyoci.registry.transport import Answer
 from pyoci.registry.urls import with_query
+from pyoci.values import dataclass, replace
 
 __all__ = ["BlobUpload", "UploadSession"]
 

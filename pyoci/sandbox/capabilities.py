@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, TypeAlias, get_args
 
 from pyoci.errors import SandboxError
 from pyoci.sandbox.protocols import Mode, Privilege
+from pyoci.values import asdict, dataclass, field
 
 __all__ = ["LADDER", "Capabilities", "Storage", "capabilities_from_dict", "choose_mode"]
 

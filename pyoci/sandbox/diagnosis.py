@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import errno
-from dataclasses import dataclass
 from typing import Literal
 
 from pyoci.sandbox.capabilities import Capabilities
 from pyoci.sandbox.protocols import Mode
+from pyoci.values import dataclass
 
 __all__ = ["MODE_MEANING", "Finding", "Level", "diagnose"]
 

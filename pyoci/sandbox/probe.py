@@ -10,7 +10,6 @@ import json
 import shutil
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from pyoci.sandbox.capabilities import Capabilities, Storage, capabilities_from_
 from pyoci.sandbox.protocols import Privilege
 from pyoci.sandbox.subordinate import own_ranges, subordinate_ranges
 from pyoci.sandbox.worker import Worker, encode_path, privilege_message
+from pyoci.values import dataclass
 
 __all__ = ["OPERATION", "Host", "probe", "probe_once"]
 

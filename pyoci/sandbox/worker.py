@@ -15,7 +15,6 @@ import signal
 import sys
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, cast
@@ -25,6 +24,7 @@ from pyoci.errors import Cancelled, PyociError, SandboxError
 from pyoci.sandbox.messages import PrivilegeMessage, SettingsMessage
 from pyoci.sandbox.protocols import Privilege
 from pyoci.sandbox.wire import Channel, Closed, socketpair
+from pyoci.values import dataclass, field
 
 __all__ = ["Call", "Reply", "Worker", "encode_path", "privilege_message"]
 

@@ -9,11 +9,11 @@ import hmac
 import secrets
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
 from pyoci.errors import UsageError
+from pyoci.values import dataclass, field
 
 __all__ = ["BcryptPassword", "Password", "PlainPassword", "Users", "read_htpasswd"]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
 
 from pyoci.content.verify import read_document
 from pyoci.digest import Digest
@@ -13,6 +12,7 @@ from pyoci.errors import ContentError
 from pyoci.image import decode_index, decode_manifest, media_types
 from pyoci.image.descriptor import Descriptor
 from pyoci.serve.inventory import Inventory
+from pyoci.values import dataclass, replace
 
 __all__ = ["DocumentFacts", "Documents", "document_facts", "is_document_type"]
 

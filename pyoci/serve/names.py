@@ -5,11 +5,10 @@ The rule is told in the package's docstring. Spec: distribution-spec, "Pulling m
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from pyoci.errors import UsageError
 from pyoci.reference import DEFAULT_REGISTRY, Reference, parse_reference
 from pyoci.serve.refusals import Refused
+from pyoci.values import dataclass
 
 __all__ = ["RepositoryName", "parse_tag", "path_of", "read_name"]
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from urllib.parse import quote, urlencode
 
 from pyoci.serve.refusals import Refused
+from pyoci.values import dataclass
 
 __all__ = ["Page", "next_link", "page_of"]
 

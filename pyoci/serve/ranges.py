@@ -7,9 +7,9 @@ distribution-spec's own.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from pyoci.serve.refusals import Refused
+from pyoci.values import dataclass
 
 __all__ = ["Span", "chunk_span", "content_range", "received_range", "wanted_span"]
 

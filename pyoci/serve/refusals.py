@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from pyoci.digest import Digest
+from pyoci.values import dataclass, field
 
 __all__ = ["Code", "Fault", "Refused", "blob_unknown", "error_body", "manifest_unknown"]
 

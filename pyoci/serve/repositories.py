@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 
 from pyoci.digest import Digest, parse_digest
 from pyoci.errors import InvalidDocument
@@ -14,6 +13,7 @@ from pyoci.serve.documents import DocumentFacts, Documents
 from pyoci.serve.inventory import Inventory
 from pyoci.serve.names import RepositoryName, parse_tag, path_of, read_name
 from pyoci.serve.refusals import Refused, blob_unknown, manifest_unknown
+from pyoci.values import dataclass, field
 
 __all__ = ["BLOB_TYPE", "Content", "Links", "Repositories", "Repository", "digest_in_path", "reference_in_path"]
 

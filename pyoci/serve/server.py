@@ -7,7 +7,6 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from pyoci.errors import PyociError, UsageError
+from pyoci.values import dataclass
 
 __all__ = ["Address", "Server", "own_addresses", "parse_address", "server_context"]
 

@@ -11,7 +11,6 @@ import secrets
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 
@@ -21,6 +20,7 @@ from pyoci.serve.ranges import received_range
 from pyoci.serve.refusals import Refused
 from pyoci.serve.repositories import BLOB_TYPE
 from pyoci.store.files import storage_errors
+from pyoci.values import dataclass
 
 __all__ = ["Limits", "Upload", "Uploads"]
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from pyoci.errors import LayerError
@@ -20,6 +19,7 @@ from pyoci.layer.entry import Change, Entry, LayerPath, Remove, Upsert
 from pyoci.layer.paths import PATH_LIMIT, ROOT, join, parents_of, tree_key
 from pyoci.snapshot.lowers import Before, Lower, Lowers, is_opaque, is_whiteout
 from pyoci.snapshot.ondisk import FileOnDisk, Owner, OwnerRules, entry_of, read_file, settle_owner
+from pyoci.values import dataclass
 
 __all__ = ["UpperChanges", "links_among", "read_upper"]
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
@@ -16,6 +15,7 @@ from pyoci.layer.directories import open_directory
 from pyoci.layer.entry import LayerPath
 from pyoci.layer.paths import ROOT, parent_of, parents_of
 from pyoci.snapshot.ondisk import FileOnDisk, Owner, read_file
+from pyoci.values import dataclass, field
 
 __all__ = ["OPAQUE_XATTRS", "Before", "Lower", "Lowers", "is_opaque", "is_whiteout"]
 

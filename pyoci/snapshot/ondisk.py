@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -24,6 +23,7 @@ from pyoci.layer.recorded import (
     decode_owner,
     encode_owner,
 )
+from pyoci.values import dataclass, field
 
 __all__ = [
     "FileOnDisk",

@@ -13,7 +13,6 @@ import os
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol
 
@@ -27,6 +26,7 @@ from pyoci.sandbox.protocols import DirectoryRoot, Mode, OverlayRoot, Root
 from pyoci.snapshot.changes import changes_of, dump_changes, load_changes
 from pyoci.snapshot.protocols import SnapshotID, Stacked, StackReader
 from pyoci.snapshot.unpacked import Lower, UnpackedLayers
+from pyoci.values import dataclass
 
 if TYPE_CHECKING:
     from pyoci.sandbox.worker import Reply, Worker

@@ -13,7 +13,6 @@ import os
 import secrets
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -26,6 +25,7 @@ from pyoci.layer.compression import open_decompressed
 from pyoci.layer.directories import remove_tree
 from pyoci.layer.limits import DEFAULT_LIMITS, Limits
 from pyoci.layer.readahead import HashedReadAhead
+from pyoci.values import asdict, dataclass
 
 __all__ = ["LayerBlob", "Unpacked", "load_unpacked", "remove_directory", "unpack_layers"]
 

@@ -11,7 +11,6 @@ import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -24,6 +23,7 @@ from pyoci.layer.entry import LayerPath
 from pyoci.layer.limits import DEFAULT_LIMITS, Limits
 from pyoci.sandbox.protocols import Mode
 from pyoci.snapshot.protocols import Stacked, StackReader
+from pyoci.values import asdict, dataclass
 
 if TYPE_CHECKING:
     from pyoci.sandbox.worker import Reply

@@ -9,7 +9,6 @@ import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from pyoci.content.successors import is_document, successors
@@ -20,6 +19,7 @@ from pyoci.image.codec import decode_descriptor
 from pyoci.image.descriptor import Descriptor
 from pyoci.store.kept import KeptManifests
 from pyoci.store.store import Store
+from pyoci.values import dataclass, field
 
 __all__ = ["Pruned", "prune", "remove_graph"]
 

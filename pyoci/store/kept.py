@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pyoci.digest import Digest, digest_hex, sha256_digest
@@ -16,6 +15,7 @@ from pyoci.errors import ContentError, InvalidDocument
 from pyoci.image import Index, decode_index, encode_index
 from pyoci.image.descriptor import Descriptor
 from pyoci.store.files import storage_errors
+from pyoci.values import replace
 
 if TYPE_CHECKING:
     from pyoci.store.store import Store

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,7 @@ from pyoci.content.names import IMAGE_NAME, REF_NAME
 from pyoci.errors import ContentError, InvalidDocument
 from pyoci.reference import Reference, parse_reference
 from pyoci.store.files import locked, write_atomic
+from pyoci.values import replace
 
 if TYPE_CHECKING:
     from pyoci.image import Descriptor, Index

@@ -63,8 +63,11 @@ def definitions(tree: ast.Module) -> Iterator[tuple[str, ast.stmt]]:
 
 
 def imported(tree: ast.Module) -> Iterator[str]:
-    """Names that a module imports at its top level."""
+    """Names that a module imports at its top level, or for type checkers where it defines them itself otherwise."""
     for statement in tree.body:
+        if isinstance(statement, ast.If) and statement.orelse:
+            otherwise = {name for name, _ in definitions(ast.Module(statement.orelse, []))}
+            yield from otherwise.intersection(imported(ast.Module(statement.body, [])))
         if isinstance(statement, ast.Import | ast.ImportFrom):
             for alias in statement.names:
                 yield alias.asname or alias.name.partition(".")[0]

@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -21,6 +20,7 @@ from pyoci.build.steps import CopyStep
 from pyoci.layer.compression import detect, open_decompressed
 from pyoci.layer.entry import Entry
 from pyoci.layer.reader import is_archive, read_archive
+from pyoci.values import replace
 
 __all__ = ["Spool", "place_archive"]
 

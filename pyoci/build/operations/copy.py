@@ -10,7 +10,6 @@ from __future__ import annotations
 import io
 import stat
 from collections.abc import Hashable
-from dataclasses import dataclass, replace
 
 from pyoci.build.files import FileView
 from pyoci.build.operations.destination import Destination, FromFiles
@@ -18,6 +17,7 @@ from pyoci.build.operations.selection import Selection
 from pyoci.build.steps import CopyStep, InlineFile
 from pyoci.dockerfile.chmod import ModeChange
 from pyoci.layer.entry import Entry, LayerPath
+from pyoci.values import dataclass, replace
 
 __all__ = ["Placement", "place_inline", "place_selection"]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
@@ -13,6 +12,7 @@ from pyoci.errors import BuildError, LayerError
 from pyoci.layer.changes import normalized
 from pyoci.layer.entry import Change, Entry, LayerPath, Opaque, Upsert
 from pyoci.layer.protocols import OpenContent
+from pyoci.values import dataclass, replace
 
 __all__ = ["Content", "Destination", "FromFiles", "ParentRule"]
 

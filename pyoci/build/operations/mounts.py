@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from typing import assert_never
 
 from pyoci.build.agents import Agents
@@ -22,6 +21,7 @@ from pyoci.errors import BuildError
 from pyoci.sandbox.protocols import BindMount, FileMount, Mode, Mount, SocketMount, TmpfsMount
 from pyoci.snapshot.protocols import Snapshotter
 from pyoci.store import Store
+from pyoci.values import dataclass
 
 __all__ = ["PreparedMounts", "prepared_mounts"]
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 
 from pyoci.build.agents import Agents
 from pyoci.build.filesystem import Filesystem, Result
@@ -27,6 +26,7 @@ from pyoci.sandbox.protocols import NO_LIMITS, Captured, Limits, Process, Sandbo
 from pyoci.snapshot.protocols import Snapshotter
 from pyoci.snapshot.protocols import Stacked as Own
 from pyoci.store import Store
+from pyoci.values import dataclass, field
 
 __all__ = ["RunServices", "run_command"]
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from pyoci.build.files import FileView, content_digest
 from pyoci.build.steps import CopySource, CopyStep
@@ -18,6 +17,7 @@ from pyoci.digest import Digest
 from pyoci.dockerfile.patterns import PatternSet, go_match, has_wildcards, match_components
 from pyoci.errors import BuildError, DockerfileError
 from pyoci.layer.entry import Entry, LayerPath
+from pyoci.values import dataclass
 
 __all__ = ["Piece", "Selection", "missing", "select", "selection_digest"]
 

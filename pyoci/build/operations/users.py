@@ -5,11 +5,11 @@ machine.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from pyoci.build.files import FileView, read_content
 from pyoci.digest import Digest
 from pyoci.errors import BuildError
+from pyoci.values import dataclass
 
 __all__ = ["Account", "chown_ids", "run_account"]
 

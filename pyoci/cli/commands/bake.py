@@ -203,12 +203,11 @@ def _resolved(
     remote: Remote | None,
 ) -> int:
     """Resolves the targets, and prints or builds them."""
-    from dataclasses import replace
-
     from pyoci.api.bake_permissions import check_permissions, parse_permissions
     from pyoci.bake.resolve import resolve
     from pyoci.cli.bake_calls import calls_of, say
     from pyoci.cli.bake_request import BakeReader
+    from pyoci.values import replace
 
     permissions = parse_permissions(arguments.allow)
     variables = options.environment.variables
@@ -258,7 +257,7 @@ def _shorthands(arguments: argparse.Namespace, call: Call) -> list[str]:
 
 def _with_epoch(resolved: Resolved, variables: Mapping[str, str]) -> Resolved:
     """SOURCE_DATE_EPOCH of the environment as a build argument of targets that have none."""
-    from dataclasses import replace
+    from pyoci.values import replace
 
     epoch = variables.get("SOURCE_DATE_EPOCH", "")
     if not epoch:

@@ -7,7 +7,6 @@ import json
 import os
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pyoci.build.request import BuildRequest, CachePlace, SecretSource, SshSource
@@ -25,6 +24,7 @@ from pyoci.cli.docker_flags import add_docker_flags, left_out
 from pyoci.cli.outputs import parse_caches, parse_output, pushed, write_result
 from pyoci.cli.quantities import parse_host, parse_size, parse_ulimit
 from pyoci.errors import UsageError
+from pyoci.values import replace
 
 if TYPE_CHECKING:
     from pyoci.cli.progress_json import WarningKeeper

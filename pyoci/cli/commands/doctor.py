@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from dataclasses import asdict, replace
 
 from pyoci.cli.arguments import working
+from pyoci.values import asdict, replace
 
 __all__ = ["add_arguments", "run"]
 

@@ -34,10 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Runs; the exit status is the process's."""
-    from dataclasses import replace
-
     from pyoci.api.run import RunRequest, volume
     from pyoci.api.run import run as run_image
+    from pyoci.values import replace
 
     interactive = arguments.interactive or arguments.both
     terminal = arguments.tty or arguments.both

@@ -48,9 +48,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints the address, and what clients change; ends well when it is interrupted."""
-    from dataclasses import replace
-
     from pyoci.api.serving import serve
+    from pyoci.values import replace
 
     password = _password(arguments.user, from_stdin=arguments.password_stdin)
     with working(arguments) as options, suppress(KeyboardInterrupt):
