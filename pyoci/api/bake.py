@@ -18,7 +18,9 @@ from pyoci.api.build import BuildResult
 from pyoci.api.building import DEFAULT_JOBS, finish, imported_steps
 from pyoci.api.cache_options import cache_sources, written_references
 from pyoci.api.contexts import LazyContexts
+from pyoci.api.early_push import Places, early_push
 from pyoci.api.epoch import given_epoch
+from pyoci.api.leaks import LeakSearch
 from pyoci.api.output_options import check_outputs, pushed_names
 from pyoci.api.prepare import Prepared, prepared
 from pyoci.api.push_permission import push_permission
@@ -178,7 +180,7 @@ def _with_links(request: BakeRequest, results: Mapping[str, BuildResult]) -> Bak
 def _built(requests: Mapping[str, BakeRequest], services: Services) -> dict[str, BuildResult]:
     with ExitStack() as stack:
         parts = {name: stack.enter_context(prepared(one.build, services)) for name, one in requests.items()}
-        jobs = []
+        jobs: list[Job] = []
         for name, part in parts.items():
             part.secrets.check()
             check_outputs(part.request, part.platforms)
@@ -191,8 +193,19 @@ def _built(requests: Mapping[str, BakeRequest], services: Services) -> dict[str,
             with push_permission(written, services) as wait_for_permission:
                 jobs.append(_job(name, part, services))
                 wait_for_permission()
+        plans = [plan for job in jobs for plan in job.plans]
+        places = Places(services)
+        searches = {name: LeakSearch(part.request, services, part.secrets) for name, part in parts.items()}
+        early = {
+            name: stack.enter_context(early_push(part, plans, services, places, searches[name]))
+            for name, part in parts.items()
+        }
+        jobs = [replace(job, services=replace(job.services, listener=early[job.name])) for job in jobs]
         built = build_together(jobs, parallel=max(one.build.jobs for one in requests.values()) or DEFAULT_JOBS)
-        return {name: finish(parts[name], images, services) for (name, images) in zip(requests, built, strict=True)}
+        return {
+            name: finish(parts[name], images, services, searches[name], early[name])
+            for (name, images) in zip(requests, built, strict=True)
+        }
 
 
 def _job(name: str, parts: Prepared, shared: Services) -> Job:

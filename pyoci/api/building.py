@@ -8,6 +8,8 @@ from contextlib import nullcontext
 from pyoci.api.build import BuildResult, name_result, surroundings
 from pyoci.api.cache_options import cache_sources, cache_targets, written_references
 from pyoci.api.deliver import deliver
+from pyoci.api.early_push import EarlyPush, Places, early_push
+from pyoci.api.leaks import LeakSearch
 from pyoci.api.output_options import check_outputs, main_form, pushed_names
 from pyoci.api.preflight import preflight
 from pyoci.api.prepare import Prepared, prepared
@@ -21,6 +23,7 @@ from pyoci.build.steps import GitStep, HttpStep
 from pyoci.build.unchanged import Found, Watch
 from pyoci.digest import Digest
 from pyoci.image import Descriptor, Image, Layer
+from pyoci.values import replace
 
 __all__ = ["DEFAULT_JOBS", "build_anew", "finish", "imported_steps"]
 
@@ -55,18 +58,20 @@ def _build(parts: Prepared, services: Services, watch: Watch) -> BuildResult:
         parts.report_checks()
         wait_for_permission()
     watch.planned()
-    built = build_images(
-        plans,
-        build_services,
-        build_args=request.build_args,
-        labels=request.labels,
-        epoch=parts.epoch,
-        jobs=request.jobs or DEFAULT_JOBS,
-        timeout_seconds=request.step_timeout_seconds,
-        limits=parts.limits,
-        imported=imported_steps(parts, services),
-    )
-    return finish(parts, built, services, watch)
+    search = LeakSearch(request, services, parts.secrets)
+    with early_push(parts, plans, services, Places(services), search) as early:
+        built = build_images(
+            plans,
+            replace(build_services, listener=early),
+            build_args=request.build_args,
+            labels=request.labels,
+            epoch=parts.epoch,
+            jobs=request.jobs or DEFAULT_JOBS,
+            timeout_seconds=request.step_timeout_seconds,
+            limits=parts.limits,
+            imported=imported_steps(parts, services),
+        )
+        return finish(parts, built, services, search, early, watch)
 
 
 def imported_steps(parts: Prepared, services: Services) -> Mapping[Digest, Layer]:
@@ -78,8 +83,16 @@ def imported_steps(parts: Prepared, services: Services) -> Mapping[Digest, Layer
     return import_caches(parts.request, services, parts.epoch)
 
 
-def finish(parts: Prepared, built: tuple[Built, ...], services: Services, watch: Watch | None = None) -> BuildResult:
-    """What is done with images once they are built: they are looked at, named and delivered.
+def finish(
+    parts: Prepared,
+    built: tuple[Built, ...],
+    services: Services,
+    search: LeakSearch,
+    early: EarlyPush,
+    watch: Watch | None = None,
+) -> BuildResult:
+    """What is done with images once they are built: they are looked at, named and delivered. `early` has some of their
+    layers on their way already.
 
     Raises:
         PreflightError: findings end the build.
@@ -97,8 +110,9 @@ def finish(parts: Prepared, built: tuple[Built, ...], services: Services, watch:
         from pyoci.api.caches import with_inline_cache
 
         built = with_inline_cache(built, targets, services, parts.epoch)
+    early.wait_until_seen()
     with watch.looking() if watch is not None else nullcontext():
-        preflight(request, built, services, parts.secrets, parts.dockerfile.check)
+        preflight(request, built, services, search, parts.dockerfile.check)
     attest = None
     if request.provenance or request.sbom:
         from pyoci.api.attest import attester
@@ -110,7 +124,7 @@ def finish(parts: Prepared, built: tuple[Built, ...], services: Services, watch:
     name_result(result, services.store)
     if watch is not None:
         _keep(result, built, parts, services, watch)
-    deliver(request, result, built, services, attest=attest)
+    deliver(request, result, built, services, attest=attest, sent=early.sent)
     if targets:
         from pyoci.api.caches import export_caches
 

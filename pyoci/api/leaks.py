@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -22,14 +23,17 @@ from pyoci.build.secrets import Secrets
 from pyoci.digest import digest_hex
 from pyoci.errors import PyociError
 from pyoci.image.codec import canonical_json
+from pyoci.image.image import Layer
 from pyoci.layer.protocols import ChangeSet
 from pyoci.preflight.findings import Finding
 from pyoci.preflight.leak_forms import LEAST_BYTES, is_searchable
+from pyoci.reference import parse_reference
+from pyoci.snapshot.protocols import Stacked
 
 if TYPE_CHECKING:
     from pyoci.registry.credentials import Credential
 
-__all__ = ["leaks", "secret_values"]
+__all__ = ["LeakSearch", "secret_values"]
 
 _SALT = "leaks-salt"
 _ROUNDS = 100_000
@@ -66,7 +70,11 @@ def _credentials(request: BuildRequest, services: Services) -> Mapping[str, Cred
     for reference in pushed_names(request):
         with suppress(PyociError):  # the push itself will say what is wrong
             services.credentials.find(reference.registry, reference.repository)
-    return services.credentials.given if "credentials" in services.made else {}
+    return _given(services)
+
+
+def _given(services: Services) -> dict[str, Credential]:
+    return dict(services.credentials.given) if "credentials" in services.made else {}
 
 
 def _password(address: str) -> str | None:
@@ -78,31 +86,100 @@ def _password(address: str) -> str | None:
     return None
 
 
-def leaks(request: BuildRequest, one: Built, services: Services, secrets: Secrets) -> list[Finding]:
-    """Where the build's secrets are in an image: its documents, and the layers that this build added.
+class LeakSearch:
+    """Looks for the secrets of one build in what it makes. May be used from several threads."""
 
-    Raises:
-        LayerError, ContentError: a layer's bytes cannot be had.
-    """
-    values = secret_values(request, services, secrets)
-    searchable = {label: value for label, value in values.items() if is_searchable(value)}
-    for label in sorted(values.keys() - searchable.keys()):
-        services.reporter.message(
-            f"preflight: {label} is not searched for: fewer than {LEAST_BYTES} bytes or an ordinary word mean nothing"
-        )
-    if not searchable:
-        return []
-    from pyoci.preflight.leaks import find_leaks
+    def __init__(self, request: BuildRequest, services: Services, secrets: Secrets) -> None:
+        self._request = request
+        self._services = services
+        self._secrets = secrets
+        self._lock = threading.Lock()
+        self._given: Mapping[str, Credential] = {}
+        self._values: Mapping[str, bytes] | None = None
+        self._searched: _Searched | None = None
+        self._expected = False
 
-    documents = {"config": one.image.config.raw, "annotations": _annotations(request)}
-    seen = _Searched(services, searchable)
-    first = len(one.plan.base.layers) if one.plan.base else 0
-    unknown = [number for number in range(first, len(one.image.layers)) if not seen.is_clean(_diff_id(one, number))]
-    found = find_leaks(searchable, _layers(one, services, unknown), documents)
-    if not found:
-        for number in unknown:
-            seen.remember(_diff_id(one, number))
-    return found
+    def expect_credentials(self, layers: Iterable[Layer]) -> None:
+        """Asks now, and once, who the user is at the registries that these layers may have to be downloaded from: what
+        `is_clean` lets pass must be free of their passwords as well.
+        """
+        with self._lock:
+            if not self._expected:
+                for layer in layers:
+                    self._expect(layer)
+                self._expected = True
+
+    def _expect(self, layer: Layer) -> None:
+        store, credentials = self._services.store, self._services.credentials
+        for name in () if store.has(layer.descriptor) else store.origins(layer.descriptor.digest):
+            with suppress(PyociError):  # the download itself will say what is wrong
+                reference = parse_reference(name)
+                credentials.find(reference.registry, reference.repository)
+
+    def is_clean(self, layer: Layer, files: Stacked) -> bool:
+        """Whether a layer holds none of the secrets that are known by now. What was found clean is not searched again.
+
+        Raises:
+            LayerError, ContentError: the layer's bytes cannot be had.
+        """
+        searchable = _searchable(self._known_values())
+        if not searchable:
+            return True
+        from pyoci.preflight.leaks import find_leaks
+
+        seen = self._seen(searchable)
+        diff_id = digest_hex(layer.diff_id)
+        if not seen.is_clean(diff_id):
+            if find_leaks(searchable, [("", self._services.trees.changes(files))], {}):
+                return False
+            seen.remember(diff_id)
+        return True
+
+    def findings(self, one: Built) -> list[Finding]:
+        """Where the build's secrets are in an image: its documents, and the layers that this build added.
+
+        Raises:
+            LayerError, ContentError: a layer's bytes cannot be had.
+        """
+        services = self._services
+        values = self._known_values()
+        searchable = _searchable(values)
+        for label in sorted(values.keys() - searchable.keys()):
+            services.reporter.message(
+                f"preflight: {label} is not searched for: fewer than {LEAST_BYTES} bytes or an ordinary word mean "
+                "nothing"
+            )
+        if not searchable:
+            return []
+        from pyoci.preflight.leaks import find_leaks
+
+        documents = {"config": one.image.config.raw, "annotations": _annotations(self._request)}
+        seen = self._seen(searchable)
+        own = range(one.base_layers, len(one.image.layers))
+        unknown = [number for number in own if not seen.is_clean(_diff_id(one, number))]
+        found = find_leaks(searchable, _layers(one, services, unknown), documents)
+        if not found:
+            for number in unknown:
+                seen.remember(_diff_id(one, number))
+        return found
+
+    def _known_values(self) -> Mapping[str, bytes]:
+        """What is secret by now; read again when more was told to a registry."""
+        with self._lock:
+            if self._values is None or self._given != _given(self._services):
+                self._values = secret_values(self._request, self._services, self._secrets)
+                self._given = _given(self._services)
+            return self._values
+
+    def _seen(self, values: Mapping[str, bytes]) -> _Searched:
+        with self._lock:
+            if self._searched is None or self._searched.values != values:
+                self._searched = _Searched(self._services, values)
+            return self._searched
+
+
+def _searchable(values: Mapping[str, bytes]) -> dict[str, bytes]:
+    return {label: value for label, value in values.items() if is_searchable(value)}
 
 
 def _annotations(request: BuildRequest) -> bytes:
@@ -126,6 +203,7 @@ class _Searched:
     """Which layers were searched for these values and found clean."""
 
     def __init__(self, services: Services, values: Mapping[str, bytes]) -> None:
+        self.values = values
         self._store = services.store
         salt = self._store.read_file("records", _SALT)
         if salt is None or len(salt) < 32:

@@ -24,6 +24,7 @@ __all__ = [
     "insecure_hosts",
     "main_form",
     "pushed_names",
+    "pushed_outputs",
 ]
 
 _COMPRESSIONS: Mapping[str, Compression] = {"gzip": "gzip", "zstd": "zstd", "uncompressed": "none"}
@@ -247,8 +248,17 @@ def pushed_names(request: BuildRequest) -> tuple[Reference, ...]:
     Raises:
         UsageError: something is to be pushed and has no name, or its name is none.
     """
-    outputs = [image_output(output, request) for output in request.outputs if output.type in _IMAGES]
-    return tuple(name for output in outputs if output.push for name in output.names)
+    return tuple(name for output in pushed_outputs(request) for name in output.names)
+
+
+def pushed_outputs(request: BuildRequest) -> tuple[ImageOutput, ...]:
+    """The outputs that push the image.
+
+    Raises:
+        UsageError: as `pushed_names`.
+    """
+    outputs = (image_output(output, request) for output in request.outputs if output.type in _IMAGES)
+    return tuple(output for output in outputs if output.push)
 
 
 def insecure_hosts(request: BuildRequest) -> tuple[str, ...]:

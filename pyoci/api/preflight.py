@@ -23,11 +23,11 @@ from pyoci.preflight.findings import Audience, Finding, decode_findings, encode_
 from pyoci.values import replace
 
 if TYPE_CHECKING:
+    from pyoci.api.leaks import LeakSearch
     from pyoci.api.services import Services
-    from pyoci.build.secrets import Secrets
     from pyoci.layer.tree import Tree
 
-__all__ = ["StoreMemory", "examine", "preflight"]
+__all__ = ["StoreMemory", "examine", "looks_for_leaks", "preflight"]
 
 _VERSION = 1
 """Raised whenever the same image would be judged otherwise."""
@@ -46,8 +46,18 @@ class StoreMemory:
         self._store.write_file("records", key, value)
 
 
+def looks_for_leaks(request: BuildRequest, check: CheckOptions) -> bool:
+    """Whether `preflight` refuses an image with a secret in it.
+
+    Raises:
+        UsageError: a rule that is to be skipped does not exist.
+    """
+    skip = known_rules(request.preflight_skip) | check.skip
+    return request.preflight != "off" and not check.skip_all and "SecretLeaked" not in skip
+
+
 def preflight(
-    request: BuildRequest, built: tuple[Built, ...], services: Services, secrets: Secrets, check: CheckOptions
+    request: BuildRequest, built: tuple[Built, ...], services: Services, search: LeakSearch, check: CheckOptions
 ) -> None:
     """Reports findings as warnings, or raises them where errors are to end the build. A leaked secret always does.
 
@@ -62,10 +72,8 @@ def preflight(
         return
     fatal: list[Finding] = []
     for one in built:
-        if "SecretLeaked" not in skip:
-            from pyoci.api.leaks import leaks
-
-            fatal += located_at(leaks(request, one, services, secrets), _locations(one))
+        if looks_for_leaks(request, check):
+            fatal += located_at(search.findings(one), _locations(one))
         if not _is_to_run(request) or _is_all_the_base(one):
             continue
         for found in _verdict(request, one, services):

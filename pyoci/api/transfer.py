@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO
@@ -15,7 +15,7 @@ from pyoci.platforms import Platform, parse_platform
 from pyoci.reference import Reference, parse_reference
 from pyoci.resolver import read_image, select_manifest
 
-__all__ = ["find_image", "load", "pull", "push", "push_descriptor", "save"]
+__all__ = ["find_image", "known_places", "load", "pull", "push", "push_descriptor", "save"]
 
 
 def pull(name: str, *, platform: str = "", all_platforms: bool = False, options: Options | None = None) -> Digest:
@@ -39,20 +39,28 @@ def pull(name: str, *, platform: str = "", all_platforms: bool = False, options:
         return root.digest
 
 
-def push_descriptor(reference: Reference, root: Descriptor, services: Services) -> None:
-    """Pushes what a descriptor stands for under a name; mounts what the registry has elsewhere.
+def push_descriptor(
+    reference: Reference, root: Descriptor, services: Services, *, sent: Callable[[], Container[Digest]] = tuple
+) -> None:
+    """Pushes what a descriptor stands for under a name; mounts what the registry has elsewhere. If there is anything to
+    do, `sent` is asked for blobs that were brought there before.
 
     Raises:
         RegistryError, Unauthorized: the store keeps the image.
     """
-
-    def known_places(descriptor: Descriptor) -> Sequence[str]:
-        here = reference.registry + "/"
-        return [name.removeprefix(here) for name in services.store.origins(descriptor.digest) if name.startswith(here)]
-
-    repository = services.client.repository(reference, mount_from=known_places)
-    if repository.push(root, services.resolver.content):
+    repository = services.client.repository(reference, mount_from=known_places(reference, services))
+    if repository.push(root, services.resolver.content, sent=sent):
         _remember(root, reference, services)
+
+
+def known_places(reference: Reference, services: Services) -> Callable[[Descriptor], Sequence[str]]:
+    """Where else in the registry of a reference a blob is known to be."""
+    here = reference.registry + "/"
+
+    def places(blob: Descriptor) -> Sequence[str]:
+        return [name.removeprefix(here) for name in services.store.origins(blob.digest) if name.startswith(here)]
+
+    return places
 
 
 def _remember(root: Descriptor, reference: Reference, services: Services) -> None:

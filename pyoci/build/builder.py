@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from pyoci.build.agents import Agents
 from pyoci.build.assemble import assemble_image
@@ -12,13 +12,15 @@ from pyoci.build.cache import Cache, ImportedCache, StoreCache
 from pyoci.build.executor import StepExecutor
 from pyoci.build.fetcher import Fetcher
 from pyoci.build.filesystem import Filesystem, Result, SourceFiles
-from pyoci.build.graph import Graph, VertexID
+from pyoci.build.graph import Graph, Vertex, VertexID
+from pyoci.build.listener import NOBODY, LayerListener
 from pyoci.build.operations.run import RunServices
 from pyoci.build.plan import Bases, Plan, PlanOptions
 from pyoci.build.scopes import PROXY_NAMES
 from pyoci.build.secrets import Secrets
 from pyoci.build.solver import Executor, solve
 from pyoci.build.stages import make_plan
+from pyoci.build.steps import ImageStep
 from pyoci.build.trees import Trees
 from pyoci.digest import Digest
 from pyoci.dockerfile.instructions import Dockerfile
@@ -31,7 +33,16 @@ from pyoci.snapshot.protocols import Snapshotter
 from pyoci.store import Store
 from pyoci.values import dataclass, field
 
-__all__ = ["BuildServices", "Built", "assembled", "build_images", "known_steps", "plan_images", "step_executor"]
+__all__ = [
+    "BuildServices",
+    "Built",
+    "assembled",
+    "build_images",
+    "known_steps",
+    "news_of_layers",
+    "plan_images",
+    "step_executor",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +64,8 @@ class BuildServices:
     """Whether this machine executes programs of a platform, by itself or by emulation."""
     ca_bundle: bytes = field(default=b"", repr=False)
     """Certificates that every RUN is shown."""
+    listener: LayerListener = NOBODY
+    """Hears of the layers of images as soon as each is in the store."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +142,38 @@ def build_images(
         reporter=services.reporter,
         jobs=jobs or max(2, os.cpu_count() or 1),
         cancelled=services.cancelled,
+        finished=news_of_layers(plans, services.listener),
     )
     return assembled(plans, results, executor, services, labels=labels, epoch=epoch)
+
+
+def news_of_layers(plans: tuple[Plan, ...], listener: LayerListener) -> Callable[[Vertex, Result, bool], None]:
+    """What the solver is to tell of: vertices whose layers will be in the images. Those of RUN are made when all steps
+    are done, and told of then.
+    """
+    below = {name: len(plan.base.layers) if plan.base else 0 for plan in plans for name in _stacked(plan)}
+
+    def finished(vertex: Vertex, result: Result, is_new: bool) -> None:
+        if vertex.id not in below or not isinstance(result, Filesystem):
+            return
+        if is_new:
+            listener.image_changes()
+        first = 0 if isinstance(vertex.step, ImageStep) else len(result.stack) - 1
+        for number, element in enumerate(result.stack[first:], first):
+            if isinstance(element, Layer):
+                listener.layer_ready(element, element, is_base=number < below[vertex.id])
+
+    return finished
+
+
+def _stacked(plan: Plan) -> Iterator[VertexID]:
+    """The vertices that the target stands on, and itself."""
+    vertex = plan.graph.vertices[plan.target]
+    while True:
+        yield vertex.id
+        if not vertex.inputs or isinstance(vertex.step, ImageStep):
+            return
+        vertex = plan.graph.vertices[vertex.inputs[0]]
 
 
 def known_steps(store: Store, imported: Mapping[Digest, Layer]) -> Cache:
@@ -180,6 +223,7 @@ def assembled(
             services.snapshotter,
             epoch=epoch,
             labels=labels,
+            listener=services.listener,
         )
         built.append(Built(plan, image, filesystem, results, executor))
     return tuple(built)

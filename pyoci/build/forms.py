@@ -23,7 +23,7 @@ from pyoci.image.document import make_document
 from pyoci.store import Store
 from pyoci.values import dataclass, replace
 
-__all__ = ["Formed", "in_form"]
+__all__ = ["Formed", "in_form", "layer_in_form"]
 
 _READ = 1 << 20
 
@@ -93,6 +93,15 @@ def _differs(layer: Layer, form: Form) -> bool:
     """Layers that must not be passed on stay what they are: their bytes are elsewhere."""
     descriptor = layer.descriptor
     return not descriptor.urls and media_types.layer_compression(descriptor.media_type) != form.compression
+
+
+def layer_in_form(layer: Layer, form: Form, store: Store, content: ContentSource) -> Layer:
+    """A layer of the build as it will be in an image of this form.
+
+    Raises:
+        ContentError, LayerError: it cannot be read.
+    """
+    return layer if form == PLAIN else _compressed(layer, form, store, content)
 
 
 def _compressed(layer: Layer, form: Form, store: Store, content: ContentSource) -> Layer:

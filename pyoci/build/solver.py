@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from pyoci.build.cache import Cache, Own
@@ -43,7 +43,14 @@ class _State:
 
     results: dict[VertexID, Result]
     lock: threading.Lock
-    done: queue.SimpleQueue[tuple[Vertex, Result | None, BaseException | None]]
+    done: queue.SimpleQueue[tuple[Vertex, _Outcome | None, BaseException | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    result: Result
+    is_new: bool
+    """The step was carried out; it was not in the cache, and is no source."""
 
 
 def solve(
@@ -54,8 +61,10 @@ def solve(
     reporter: Reporter,
     jobs: int,
     cancelled: threading.Event | None = None,
+    finished: Callable[[Vertex, Result, bool], None] = lambda vertex, result, is_new: None,
 ) -> Mapping[VertexID, Result]:
-    """The result of every vertex.
+    """The result of every vertex. `finished` hears of each when it is known, in the caller's thread, and whether its
+    step was carried out for it.
 
     Raises:
         PyociError: of the first vertex that failed, located at its instruction. Vertices under way are waited for, and
@@ -80,16 +89,17 @@ def solve(
         if not under_way:
             break
         try:
-            vertex, result, error = state.done.get()
+            vertex, outcome, error = state.done.get()
         except KeyboardInterrupt as interrupt:
             cancelled.set()
             failure = failure or interrupt
             continue
         under_way -= 1
-        if error is not None or result is None:
+        if error is not None or outcome is None:
             failure = failure or error
             continue
-        state.results[vertex.id] = result
+        state.results[vertex.id] = outcome.result
+        finished(vertex, outcome.result, outcome.is_new)
         for user in users[vertex.id]:
             waiting[user].discard(vertex.id)
             if not waiting[user]:
@@ -114,20 +124,22 @@ def _start(
     def work() -> None:
         try:
             with slots, located(vertex.location):
-                result = _result(vertex, inputs, executor, cache, reporter)
+                outcome = _result(vertex, inputs, executor, cache, reporter)
         except BaseException as error:  # handed to the scheduler, which raises it
             if isinstance(error, PyociError):
                 reporter.step_failed(vertex.id, error.message)
             state.done.put((vertex, None, error))
         else:
-            state.done.put((vertex, result, None))
+            state.done.put((vertex, outcome, None))
 
     threading.Thread(target=work, name=f"step-{vertex.id[:8]}", daemon=True).start()
 
 
-def _result(vertex: Vertex, inputs: tuple[Result, ...], executor: Executor, cache: Cache, reporter: Reporter) -> Result:
+def _result(
+    vertex: Vertex, inputs: tuple[Result, ...], executor: Executor, cache: Cache, reporter: Reporter
+) -> _Outcome:
     if isinstance(vertex.step, ImageStep | HostStep | ContextStep | HttpStep | GitStep):
-        return executor.source(vertex)
+        return _Outcome(executor.source(vertex), is_new=False)
     parent = inputs[0]
     assert isinstance(parent, Filesystem)
     identity = identity_key(vertex.step, [source.result_id for source in inputs])
@@ -136,7 +148,7 @@ def _result(vertex: Vertex, inputs: tuple[Result, ...], executor: Executor, cach
         own = cache.get(identity)
         if own is not None:
             reporter.step_cached(vertex.id, vertex.title)
-            return parent.plus(own)
+            return _Outcome(parent.plus(own), is_new=False)
     if len(inputs) > 1 or identity is None:
         read = [executor.read_digest(vertex, position, inputs[position]) for position in range(1, len(inputs))]
         content = content_key(vertex.step, parent.result_id, read)
@@ -145,11 +157,11 @@ def _result(vertex: Vertex, inputs: tuple[Result, ...], executor: Executor, cach
             if identity is not None:
                 cache.put(identity, own)
             reporter.step_cached(vertex.id, vertex.title)
-            return parent.plus(own)
+            return _Outcome(parent.plus(own), is_new=False)
     reporter.step_started(vertex.id, vertex.title)
     own = executor.execute(vertex, inputs)
     for key in (identity, content):
         if key is not None:
             cache.put(key, own)
     reporter.step_done(vertex.id)
-    return parent.plus(own)
+    return _Outcome(parent.plus(own), is_new=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from pyoci.build.builder import BuildServices, Built, assembled, known_steps, step_executor
+from pyoci.build.builder import BuildServices, Built, assembled, known_steps, news_of_layers, step_executor
 from pyoci.build.cache import Own
 from pyoci.build.cache_key import structural_digest
 from pyoci.build.executor import StepExecutor
@@ -92,6 +92,12 @@ def build_together(jobs: Sequence[Job], *, parallel: int) -> list[tuple[Built, .
                     vertices[name] = replace(known, no_cache=True)
     services = jobs[0].services
     shared = _Shared(owners)
+    heard = [news_of_layers(plans, job.services.listener) for job, plans in zip(jobs, planned, strict=True)]
+
+    def finished(vertex: Vertex, result: Result, is_new: bool) -> None:
+        for hear in heard:
+            hear(vertex, result, is_new)
+
     results = solve(
         Graph(vertices),
         executor=shared,
@@ -99,6 +105,7 @@ def build_together(jobs: Sequence[Job], *, parallel: int) -> list[tuple[Built, .
         reporter=services.reporter,
         jobs=parallel,
         cancelled=services.cancelled,
+        finished=finished,
     )
     return [
         assembled(

@@ -15,6 +15,7 @@ import hashlib
 import json
 import marshal
 import os
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -88,12 +89,17 @@ class Watch(Reporter):
         self._events: list[tuple[object, ...]] = []
         self._hears = True
         """What is told now would be told by the next build as well."""
+        self._only = 0
+        """The one thread that is heard; 0 is all of them."""
         self._fetched = False
         """Something was fetched while the build was planned: what was told may be about the registry."""
         self._told = False
         """Something was told while the build was planned."""
         self._stamps: dict[str, FileStamp | None] = {}
         self._clock = 0
+
+    def _is_heard(self) -> bool:
+        return self._hears and self._only in (0, threading.get_ident())
 
     def begin(self, request: BuildRequest, working_directory: Path, store: Store) -> None:
         """Takes the stamps of the files that say what is built, before anybody reads them."""
@@ -108,8 +114,8 @@ class Watch(Reporter):
 
     @contextmanager
     def looking(self) -> Iterator[None]:
-        """While the image is looked at: what is said of it is said by the next build as well."""
-        self._hears = True
+        """While the caller's thread looks at the image: what it says is said by the next build as well."""
+        self._hears, self._only = True, threading.get_ident()
         try:
             yield
         finally:
@@ -173,7 +179,7 @@ class Watch(Reporter):
         self._reporter.step_output(step, data)
 
     def transfer_started(self, name: str, kind: TransferKind, total_bytes: int) -> None:
-        self._fetched = self._fetched or self._hears
+        self._fetched = self._fetched or (kind == "pull" and self._is_heard())
         self._reporter.transfer_started(name, kind, total_bytes)
 
     def transfer_advanced(self, name: str, done_bytes: int) -> None:
@@ -183,7 +189,7 @@ class Watch(Reporter):
         self._reporter.transfer_done(name, outcome)
 
     def message(self, text: str) -> None:
-        if self._hears:
+        if self._is_heard():
             self._events.append(("message", text))
         self._reporter.message(text)
 
@@ -191,7 +197,7 @@ class Watch(Reporter):
         place = None
         if location is not None:
             place = (location.source.name, location.line, location.column, location.length, location.end_line)
-        if self._hears:
+        if self._is_heard():
             self._events.append(("warning", text, place))
         self._reporter.warning(text, location=location)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from functools import partial
 from typing import BinaryIO, cast
 
@@ -12,11 +12,12 @@ from pyoci.content.graph import read_graph
 from pyoci.content.observed import ObservedReader
 from pyoci.content.protocols import ContentSink, ContentSource
 from pyoci.content.workers import Stop, run_all
+from pyoci.digest import Digest
 from pyoci.errors import DigestMismatch
 from pyoci.image.descriptor import Descriptor
 from pyoci.progress import Reporter, TransferKind, TransferOutcome
 
-__all__ = ["copy_graph"]
+__all__ = ["copy_blob", "copy_graph"]
 
 
 def copy_graph(
@@ -30,6 +31,7 @@ def copy_graph(
     mount: Callable[[Descriptor], bool] | None = None,
     assume_complete: bool = False,
     sparse: bool = False,
+    there: Container[Digest] = frozenset(),
     cancelled: threading.Event | None = None,
 ) -> None:
     """Puts `root` and everything that it points at into the sink; what is pointed at comes before what points.
@@ -42,7 +44,8 @@ def copy_graph(
     all. `assume_complete` says that a document in the sink proves that all below it is there too; registries see to
     that, a store that was filled lazily does not.
 
-    `sparse` is `read_graph`'s: of an index, the images that the source holds whole are enough.
+    `sparse` is `read_graph`'s: of an index, the images that the source holds whole are enough. Blobs that are `there`
+    are known to be in the sink, and were told of before.
 
     Raises:
         ContentNotFound, DigestMismatch, InvalidDocument, RegistryError: from either side.
@@ -50,15 +53,35 @@ def copy_graph(
     """
     move = _Move(source, sink, kind, reporter or Reporter(), mount, Stop(cancelled))
     graph = read_graph(root, source, known=move.known if assume_complete else None, sparse=sparse)
-    run_all([partial(move.blob, blob) for blob in graph.blobs], jobs=jobs, name=kind, stop=move.stop)
+    missing = [blob for blob in graph.blobs if blob.digest not in there]
+    run_all([partial(move.blob, blob) for blob in missing], jobs=jobs, name=kind, stop=move.stop)
     for descriptor, raw in graph.documents:
         move.stop.check()
         if assume_complete or not move.known(descriptor):
             move.put(descriptor, partial(io.BytesIO, raw))
 
 
+def copy_blob(
+    blob: Descriptor,
+    source: ContentSource,
+    sink: ContentSink,
+    *,
+    kind: TransferKind = "copy",
+    reporter: Reporter | None = None,
+    mount: Callable[[Descriptor], bool] | None = None,
+    stop: Stop | None = None,
+) -> None:
+    """Puts one blob into the sink, as `copy_graph` does with each: in the caller's thread, until `stop` is set.
+
+    Raises:
+        ContentNotFound, DigestMismatch, RegistryError: from either side.
+        Cancelled: `stop` was set.
+    """
+    _Move(source, sink, kind, reporter or Reporter(), mount, stop or Stop()).blob(blob)
+
+
 class _Move:
-    """What one call of `copy_graph` does with each piece of content."""
+    """What one call does with each piece of content."""
 
     def __init__(
         self,

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import io
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from typing import BinaryIO
 from urllib.parse import urlencode
 
@@ -232,12 +232,15 @@ class Repository:
             )
         self._fallbacks.after_push(raw, media_type, answer)
 
-    def push(self, root: Descriptor, source: ContentSource, *, jobs: int = 4) -> bool:
+    def push(
+        self, root: Descriptor, source: ContentSource, *, jobs: int = 4, sent: Callable[[], Container[Digest]] = tuple
+    ) -> bool:
         """Copies `root` and all below it here, mounting what can be mounted, and names it by the reference's tag.
         Returns whether there was anything to do.
 
         What is here already is not sent again, so that a push which failed goes on from where it was. Where the tag
-        means `root` already, one HEAD is all that is sent; where only the root is here, no blob is asked for.
+        means `root` already, one HEAD is all that is sent; where only the root is here, no blob is asked for. If there
+        is anything to do, `sent` is asked for blobs that were brought here before.
 
         Raises:
             RegistryError, DigestMismatch, ContentNotFound, Cancelled: the tag still means what it meant before.
@@ -246,7 +249,7 @@ class Repository:
             self._session.reporter.transfer_started(root.digest, "push", root.size)
             self._session.reporter.transfer_done(root.digest, "exists")
             return False
-        self._copy(root, source, self.reference.tag or root.digest, jobs=jobs)
+        self._copy(root, source, self.reference.tag or root.digest, jobs=jobs, there=sent())
         return True
 
     def push_referrers(self, referrers: Iterable[Referrer], source: ContentSource, *, jobs: int = 4) -> int:
@@ -268,7 +271,9 @@ class Repository:
                 missing += 1
         return missing
 
-    def _copy(self, root: Descriptor, source: ContentSource, name: str, *, jobs: int) -> None:
+    def _copy(
+        self, root: Descriptor, source: ContentSource, name: str, *, jobs: int, there: Container[Digest] = frozenset()
+    ) -> None:
         from pyoci.content.copy import copy_graph
 
         sink = NamingSink(self, self.put_manifest, root, name)
@@ -281,6 +286,7 @@ class Repository:
             reporter=self._session.reporter,
             mount=self.mount,
             assume_complete=True,
+            there=there,
             cancelled=self._session.cancelled,
         )
         sink.finish(source)

@@ -1,0 +1,279 @@
+"""Layers on their way to the registry while the build that makes them still runs.
+
+A layer is sent as soon as the store has it: what COPY made when its step is done, what RUN changed when it is
+compressed, while later steps run and later layers are compressed. Layers of the base that are in the store are mounted
+or found there meanwhile. Configs, manifests and tags are not sent here: they go at the end, when everything that can
+refuse the image has looked at it, so that a build that fails leaves blobs that nothing names, which registries delete
+in time.
+
+What may leave. The search for the build's secrets can refuse an image, and what was sent cannot be called back. So a
+layer is searched here first, for all that `LeakSearch` knows, and sent only if it is clean; if one is not, nothing more
+is sent, and the search of the whole image finds it again and says so. What is known at that time is everything: secrets
+are read before a build is planned, and credentials that a later download could need are asked for before the first
+layer is searched. Other findings of preflight are about the image and not about secrets; they end a build whose layers
+may be in the registry, without a name.
+
+Nothing is sent until a step was carried out: an image that is all in the cache is most likely in the registry too, and
+one question will tell. An upload that fails ends no build: its error is the push's, told when the image is pushed.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from pyoci.api.output_options import ImageOutput, pushed_outputs
+from pyoci.api.prepare import Prepared
+from pyoci.build.plan import Plan
+from pyoci.build.steps import ImageStep, Step
+from pyoci.content.workers import Stop
+from pyoci.digest import Digest
+from pyoci.errors import Cancelled
+from pyoci.image import Descriptor, Layer
+from pyoci.reference import Reference
+from pyoci.snapshot.protocols import Stacked
+from pyoci.values import dataclass, field
+
+if TYPE_CHECKING:
+    from pyoci.api.leaks import LeakSearch
+    from pyoci.api.services import Services
+    from pyoci.registry.repository import MountFrom, Repository
+
+__all__ = ["EarlyPush", "Places", "early_push"]
+
+_JOBS = 4
+_GRACE_SECONDS = 2.0
+"""How long a build that is over waits for uploads that nobody needs any more to be given up."""
+
+
+@dataclass(slots=True)
+class _Place:
+    """One repository that is pushed to."""
+
+    reference: Reference
+    repository: Repository
+    sent: set[Digest] = field(default_factory=set)
+    failure: BaseException | None = None
+
+
+class Places:
+    """The repositories that one command pushes to, shared by all that it builds: each gets a blob once. May be used
+    from several threads.
+    """
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._lock = threading.Lock()
+        self._places: dict[str, _Place] = {}
+        self._sending: dict[Digest, threading.Lock] = {}
+
+    def send(self, blob: Descriptor, references: Iterable[Reference], stop: Stop) -> None:
+        """Brings a blob to the repositories of these references, one after another, but for those that refused one.
+
+        Raises:
+            Cancelled: `stop` was set.
+        """
+        with self._lock:
+            sending = self._sending.setdefault(blob.digest, threading.Lock())
+        with sending:
+            for reference in references:
+                place = self._place(reference)
+                if place.failure is None and blob.digest not in place.sent:
+                    self._send(blob, place, stop)
+
+    def _send(self, blob: Descriptor, place: _Place, stop: Stop) -> None:
+        from pyoci.content.copy import copy_blob
+
+        try:
+            copy_blob(
+                blob,
+                self._services.resolver.content,
+                place.repository,
+                kind="push",
+                reporter=self._services.reporter,
+                mount=place.repository.mount,
+                stop=stop,
+            )
+            place.sent.add(blob.digest)
+        except Cancelled:
+            raise
+        except BaseException as failure:  # raised by `sent`
+            place.failure = failure
+
+    def sent(self, reference: Reference) -> Container[Digest]:
+        """The blobs that were brought to the repository of a reference.
+
+        Raises:
+            What the repository, or the store, said to one that could not be.
+        """
+        place = self._place(reference)
+        if place.failure is not None:
+            raise place.failure
+        return place.sent
+
+    def _place(self, reference: Reference) -> _Place:
+        with self._lock:
+            place = self._places.get(reference.name)
+            if place is None:
+                repository = self._services.client.repository(reference, mount_from=self._sources(reference))
+                place = self._places[reference.name] = _Place(reference, repository)
+            return place
+
+    def _sources(self, reference: Reference) -> MountFrom:
+        from pyoci.api.transfer import known_places
+
+        known = known_places(reference, self._services)
+
+        def sources(blob: Descriptor) -> Sequence[str]:
+            with self._lock:
+                others = [place for place in self._places.values() if blob.digest in place.sent]
+            own = [one.reference.repository for one in others if one.reference.registry == reference.registry]
+            return [*own, *known(blob)]
+
+        return sources
+
+
+class EarlyPush:
+    """The layers of one build on their way. Implements the builder's `LayerListener`."""
+
+    def __init__(
+        self,
+        outputs: Sequence[ImageOutput],
+        services: Services,
+        places: Places,
+        may_leave: Callable[[Layer, Stacked], bool],
+    ) -> None:
+        self._outputs = outputs
+        self._services = services
+        self._places = places
+        self._may_leave = may_leave
+        self._stop = Stop(services.cancelled)
+        self._told: set[Digest] = set()
+        self._held: list[tuple[Layer, Stacked, bool]] | None = []
+        """Layers of an image that has not changed so far."""
+        self._waiting: queue.SimpleQueue[tuple[Layer, Stacked, bool] | None] = queue.SimpleQueue()
+        self._threads: list[threading.Thread] = []
+        self._progress = threading.Condition()
+        self._unseen = 0
+        self._unsent = 0
+
+    def image_changes(self) -> None:
+        held, self._held = self._held, None
+        for item in held or ():
+            self._begin(item)
+
+    def layer_ready(self, layer: Layer, files: Stacked, *, is_base: bool) -> None:
+        if not self._outputs or layer.descriptor.digest in self._told:
+            return
+        self._told.add(layer.descriptor.digest)
+        if self._held is None:
+            self._begin((layer, files, is_base))
+        else:
+            self._held.append((layer, files, is_base))
+
+    def _begin(self, item: tuple[Layer, Stacked, bool]) -> None:
+        with self._progress:
+            self._unseen += 1
+            self._unsent += 1
+        self._waiting.put(item)
+        if len(self._threads) < _JOBS:
+            thread = threading.Thread(target=self._work, name="early push", daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def _work(self) -> None:
+        while (item := self._waiting.get()) is not None:
+            blobs: Sequence[tuple[ImageOutput, Descriptor]] = ()
+            try:
+                blobs = self._looked_at(*item)
+            except BaseException:  # whoever makes the image meets it too, and says so
+                self._stop.set()
+            with self._progress:
+                self._unseen -= 1
+                self._progress.notify_all()
+            try:
+                for output, blob in blobs:
+                    self._places.send(blob, output.names, self._stop)
+            except Cancelled:
+                pass
+            finally:
+                with self._progress:
+                    self._unsent -= 1
+                    self._progress.notify_all()
+
+    def _looked_at(self, layer: Layer, files: Stacked, is_base: bool) -> list[tuple[ImageOutput, Descriptor]]:
+        """The blobs to send, and the outputs that they are in; none if the layer must not leave."""
+        from pyoci.build.forms import layer_in_form
+
+        self._stop.check()
+        store, content = self._services.store, self._services.resolver.content
+        if is_base:
+            # One that is not here is left to the push: it is mounted there or, at last, downloaded for it.
+            is_here = store.has(layer.descriptor)
+            return [(output, layer.descriptor) for output in self._outputs if is_here and not output.form.force]
+        if not self._may_leave(layer, files):
+            self._stop.set()
+            return []
+        return [(output, layer_in_form(layer, output.form, store, content).descriptor) for output in self._outputs]
+
+    def wait_until_seen(self) -> None:
+        """Returns when no layer is being searched or compressed any more, so that nobody does the same again."""
+        with self._progress:
+            self._progress.wait_for(lambda: self._unseen == 0)
+
+    def sent(self, reference: Reference) -> Container[Digest]:
+        """The blobs that are in the repository of a reference, when all that are on their way have arrived.
+
+        Raises:
+            RegistryError and others: one could not be sent.
+        """
+        with self._progress:
+            self._progress.wait_for(lambda: self._unsent == 0)
+        return self._places.sent(reference) if self._threads else ()
+
+    def close(self) -> None:
+        """Ends what is under way."""
+        self._stop.set()
+        for _ in self._threads:
+            self._waiting.put(None)
+        for thread in self._threads:
+            thread.join(_GRACE_SECONDS / len(self._threads))
+
+
+@contextmanager
+def early_push(
+    parts: Prepared, plans: Iterable[Plan], services: Services, places: Places, search: LeakSearch
+) -> Iterator[EarlyPush]:
+    """Sends layers of the images of `parts` to where they are pushed, as long as the block runs. `plans` are all that
+    the command carries out.
+
+    Raises:
+        UsageError: a rule of preflight that is to be skipped does not exist.
+    """
+    from pyoci.api.preflight import looks_for_leaks
+
+    request = parts.request
+    outputs = () if request.squash else pushed_outputs(request)  # squashing makes other layers of them
+    bases = [layer for plan in plans for vertex in plan.graph.vertices.values() for layer in _layers(vertex.step)]
+    is_searched = bool(outputs) and looks_for_leaks(request, parts.dockerfile.check)
+
+    def may_leave(layer: Layer, files: Stacked) -> bool:
+        if is_searched:
+            search.expect_credentials(bases)
+        return not is_searched or search.is_clean(layer, files)
+
+    push = EarlyPush(outputs, services, places, may_leave)
+    try:
+        yield push
+    except BaseException:
+        services.cancelled.set()
+        raise
+    finally:
+        push.close()
+
+
+def _layers(step: Step) -> tuple[Layer, ...]:
+    return step.layers if isinstance(step, ImageStep) else ()
