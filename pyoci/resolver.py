@@ -12,8 +12,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, BinaryIO
 
 from pyoci.content import ContentSource, PullThrough
+from pyoci.content.limits import LARGEST_DOCUMENT_BYTES, ContentLimitsOf, default_limits, how_to_raise
 from pyoci.content.verify import read_document
-from pyoci.errors import ContentError, ContentNotFound, RegistryError, UsageError
+from pyoci.errors import ContentError, ContentNotFound, InvalidDocument, RegistryError, UsageError
 from pyoci.image import Descriptor, Image, decode_config, decode_index, decode_manifest, media_types
 from pyoci.platforms import Platform, best_match
 from pyoci.progress import Reporter
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from pyoci.registry.client import RegistryClient
 
 __all__ = ["Origins", "Resolved", "Resolver", "read_image", "select_manifest"]
-
-_INDEX_DEPTH = 4
 
 
 class Origins:
@@ -78,9 +77,10 @@ class Origins:
 class _Located:
     """Content through which a manifest is read: where the manifest is, its config and layers are too."""
 
-    def __init__(self, content: ContentSource, store: Store) -> None:
+    def __init__(self, content: ContentSource, store: Store, limits: ContentLimitsOf) -> None:
         self._content = content
         self._store = store
+        self._limits = limits
 
     def has(self, descriptor: Descriptor) -> bool:
         return self._content.has(descriptor)
@@ -89,7 +89,7 @@ class _Located:
         stream = self._content.open(descriptor)
         if not media_types.is_manifest(descriptor.media_type):
             return stream
-        raw = read_document(stream, descriptor)
+        raw = read_document(stream, descriptor, limits=self._limits)
         manifest = decode_manifest(raw, media_type=descriptor.media_type).value
         for origin in reversed(self._store.origins(descriptor.digest)):
             for part in (manifest.config, *manifest.layers):
@@ -124,14 +124,16 @@ class Resolver:
         pull: bool = False,
         offline: bool = False,
         reporter: Reporter | None = None,
+        limits: ContentLimitsOf = default_limits,
     ) -> None:
         self.content = PullThrough(store, origins, reporter)
-        self.located = _Located(self.content, store)
+        self.located = _Located(self.content, store, limits)
         """`content` for reading images: what a manifest names is looked for where the manifest is from."""
         self._store = store
         self._client = client
         self._pull = pull
         self._offline = offline
+        self._limits = limits
         self._known: dict[Reference, Descriptor] = {}
         self._lock = threading.Lock()
 
@@ -149,7 +151,7 @@ class Resolver:
             RegistryError: the registry has to be asked and does not answer.
         """
         root = self.root(reference)
-        image = read_image(root, self.located, platform, name=reference.familiar)
+        image = read_image(root, self.located, platform, name=reference.familiar, limits=self._limits)
         return Resolved(reference, root, image)
 
     def root(self, reference: Reference) -> Descriptor:
@@ -174,7 +176,7 @@ class Resolver:
             return None
         path = self._store.blob_path(digest)
         try:
-            raw = path.read_bytes() if path.stat().st_size < 4 << 20 else b""
+            raw = path.read_bytes() if path.stat().st_size <= LARGEST_DOCUMENT_BYTES else b""
         except OSError:
             return None
         for decode in (decode_manifest, decode_index):
@@ -207,19 +209,30 @@ class Resolver:
             self._store.tags.set(reference, root)
 
 
-def select_manifest(root: Descriptor, content: ContentSource, platform: Platform | None, *, name: str) -> Descriptor:
+def select_manifest(
+    root: Descriptor,
+    content: ContentSource,
+    platform: Platform | None,
+    *,
+    name: str,
+    limits: ContentLimitsOf = default_limits,
+) -> Descriptor:
     """The manifest in `root` that runs best on a platform; `root` itself if it is one. None takes the first.
 
     Raises:
         ContentNotFound: there is none for the platform; the hint says which there are.
         UsageError: what the name stands for is no image.
+        InvalidDocument: a document breaks its specification, or goes beyond `limits`.
     """
-    for _ in range(_INDEX_DEPTH):
-        if media_types.is_manifest(root.media_type):
-            return root
-        if not media_types.is_index(root.media_type):
-            break
-        index = decode_index(read_document(content.open(root), root), media_type=root.media_type).value
+    depth = 0
+    while media_types.is_index(root.media_type):
+        if depth > 1 and depth > limits().index_depth:
+            raise InvalidDocument(
+                f'"{name}" has indexes nested more than {limits().index_depth} deep', hint=how_to_raise("index-depth")
+            )
+        depth += 1
+        raw = read_document(content.open(root), root, limits=limits)
+        index = decode_index(raw, media_type=root.media_type).value
         offers = [
             m for m in index.manifests if media_types.is_manifest(m.media_type) or media_types.is_index(m.media_type)
         ]
@@ -233,21 +246,28 @@ def select_manifest(root: Descriptor, content: ContentSource, platform: Platform
             there = ", ".join(sorted({str(m.platform) for m in offers if m.platform})) or "none"
             raise ContentNotFound(f'image "{name}" has no manifest for {platform}', hint=f"it has: {there}")
         root = chosen
-    else:
-        raise UsageError(f'"{name}" has indexes nested more than {_INDEX_DEPTH} deep')
+    if media_types.is_manifest(root.media_type):
+        return root
     raise UsageError(f'"{name}" is not an image: its media type is {root.media_type}')
 
 
-def read_image(root: Descriptor, content: ContentSource, platform: Platform | None, *, name: str) -> Image:
+def read_image(
+    root: Descriptor,
+    content: ContentSource,
+    platform: Platform | None,
+    *,
+    name: str,
+    limits: ContentLimitsOf = default_limits,
+) -> Image:
     """The image that `root` holds for a platform: manifest and config, verified; layers are not touched.
 
     Raises:
         ContentNotFound, InvalidDocument, DigestMismatch, RegistryError, UsageError.
     """
-    chosen = select_manifest(root, content, platform, name=name)
-    manifest = decode_manifest(read_document(content.open(chosen), chosen), media_type=chosen.media_type)
+    chosen = select_manifest(root, content, platform, name=name, limits=limits)
+    manifest = decode_manifest(read_document(content.open(chosen), chosen, limits=limits), media_type=chosen.media_type)
     wanted = manifest.value.config
     if not media_types.is_config(wanted.media_type):
         raise UsageError(f'"{name}" is not an image: its config is of type {wanted.media_type}')
-    config = decode_config(read_document(content.open(wanted), wanted), media_type=wanted.media_type)
+    config = decode_config(read_document(content.open(wanted), wanted, limits=limits), media_type=wanted.media_type)
     return Image.of(manifest, config)

@@ -88,13 +88,14 @@ def _elsewhere(name: str, services: Services, stack: ExitStack) -> Descriptor:
         case LayoutPlace():
             from pyoci.content.layout import DirectoryLayout
 
-            layout = DirectoryLayout(place.path)
+            layout = DirectoryLayout(place.path, limits=services.limits)
             services.origins.add(layout)
             return layout.find(place.name)
         case ArchivePlace():
             from pyoci.content.archive import open_archive
 
-            archive = stack.enter_context(open_archive(place.path, scratch=services.store.root / "tmp"))
+            scratch = services.store.root / "tmp"
+            archive = stack.enter_context(open_archive(place.path, scratch=scratch, limits=services.limits))
             services.origins.add(archive)
             return archive.find(place.name)
         case RegistryPlace(reference):
@@ -118,4 +119,4 @@ def read_found(root: Descriptor, services: Services, platform: Platform | None, 
     Raises:
         ContentNotFound, InvalidDocument, DigestMismatch, RegistryError, UsageError: it has none, or it cannot be read.
     """
-    return read_image(root, services.resolver.located, platform, name=name)
+    return read_image(root, services.resolver.located, platform, name=name, limits=services.limits)

@@ -73,7 +73,7 @@ class NamedBases:
         if value.startswith(_IMAGE):
             return self.image(value.removeprefix(_IMAGE), platform)
         title, root = self._titled_root(key, value)
-        image = read_image(root, self._services.resolver.content, platform, name=value)
+        image = read_image(root, self._services.resolver.content, platform, name=value, limits=self._services.limits)
         return Base(title, image, BaseImage(name, None, root.digest, image.platform))
 
     def value(self, name: str) -> str | None:
@@ -112,7 +112,7 @@ class NamedBases:
         head, colon, last = rest.rpartition(":")
         if colon and "/" not in last:
             path, tag = head, last
-        layout = DirectoryLayout(self._services.environment.path(path))
+        layout = DirectoryLayout(self._services.environment.path(path), limits=self._services.limits)
         self._services.origins.add(layout)
         wanted = f"@{digest}" if at else tag
         return value, layout.find(wanted)
@@ -124,7 +124,9 @@ class NamedBases:
         path, name = rest, ""
         if not self._services.environment.path(rest).exists():
             path, _, name = rest.partition(":")
-        archive = open_archive(self._services.environment.path(path), scratch=self._services.store.root / "tmp")
+        services = self._services
+        scratch = services.store.root / "tmp"
+        archive = open_archive(services.environment.path(path), scratch=scratch, limits=services.limits)
         self._services.origins.add(archive)
         return value, archive.find(name)
 

@@ -178,7 +178,11 @@ def _again(request: BuildRequest, found: Found, services: Services) -> BuildResu
 
 
 def _stored(root: Path, found: Found) -> tuple[Image, ...]:
+    from pyoci.content.limits import stored_limits
     from pyoci.resolver import read_image
 
     with Store(root) as store:
-        return tuple(read_image(manifest, store, None, name=manifest.digest) for manifest in found.manifests)
+        return tuple(
+            read_image(manifest, store, None, name=manifest.digest, limits=stored_limits)
+            for manifest in found.manifests
+        )

@@ -20,6 +20,7 @@ from pyoci.build.cache_records import INLINE, CacheRecord, decode_cache, decode_
 from pyoci.build.layers import layer_of_snapshot
 from pyoci.build.request import BuildRequest
 from pyoci.content import read_document
+from pyoci.content.limits import ContentLimitsOf
 from pyoci.content.names import REF_NAME
 from pyoci.content.protocols import ContentSource
 from pyoci.digest import Digest, digest_hex
@@ -87,7 +88,7 @@ def _registry(reference: Reference, services: Services) -> Iterator[CacheRecord]
         raise ContentNotFound("the network is not to be used")
     repository = services.client.repository(reference)
     raw, root = repository.fetch_manifest()
-    for record in _records(raw, root, repository):
+    for record in _records(raw, root, repository, services.limits):
         services.store.add_origin(record.layer.descriptor.digest, reference.name)
         yield record
 
@@ -95,36 +96,44 @@ def _registry(reference: Reference, services: Services) -> Iterator[CacheRecord]
 def _directory(place: CacheFrom, services: Services) -> Iterator[CacheRecord]:
     from pyoci.content.layout import DirectoryLayout
 
-    layout = DirectoryLayout(services.environment.path(place.directory))
+    layout = DirectoryLayout(services.environment.path(place.directory), limits=services.limits)
     root = layout.find(place.wanted)
     services.origins.add(layout)
-    for record in _records(read_document(layout.open(root), root), root, layout):
+    raw = read_document(layout.open(root), root, limits=services.limits)
+    for record in _records(raw, root, layout, services.limits):
         if layout.has(record.layer.descriptor) or services.store.has(record.layer.descriptor):
             yield record
 
 
-def _records(raw: bytes, root: Descriptor, source: ContentSource) -> Iterator[CacheRecord]:
+def _records(raw: bytes, root: Descriptor, source: ContentSource, limits: ContentLimitsOf) -> Iterator[CacheRecord]:
     """The records of a cache, or those that the images below an index hold."""
     if media_types.is_index(root.media_type):
         for child in decode_index(raw, media_type=root.media_type).value.manifests:
             if media_types.is_manifest(child.media_type):
-                yield from _of_manifest(read_document(source.open(child), child), child, source)
+                below = read_document(source.open(child), child, limits=limits)
+                yield from _of_manifest(below, child, source, limits)
     else:
-        yield from _of_manifest(raw, root, source)
+        yield from _of_manifest(raw, root, source, limits)
 
 
-def _of_manifest(raw: bytes, descriptor: Descriptor, source: ContentSource) -> list[CacheRecord]:
+def _of_manifest(
+    raw: bytes, descriptor: Descriptor, source: ContentSource, limits: ContentLimitsOf
+) -> list[CacheRecord]:
     document = decode_manifest(raw, media_type=descriptor.media_type)
     manifest = document.value
     kind = manifest.config.media_type
     if kind == media_types.BUILDKIT_CACHE_CONFIG:
         raise InvalidDocument("it is a cache of BuildKit's, whose keys mean nothing here")
     if kind == media_types.CACHE_CONFIG:
-        return decode_cache(read_document(source.open(manifest.config), manifest.config), manifest)
+        return decode_cache(_config_of(manifest, source, limits), manifest)
     if not media_types.is_config(kind):
         return []
-    config = decode_config(read_document(source.open(manifest.config), manifest.config), media_type=kind)
+    config = decode_config(_config_of(manifest, source, limits), media_type=kind)
     return decode_inline(config.value.extra, Image.of(document, config).layers)
+
+
+def _config_of(manifest: Manifest, source: ContentSource, limits: ContentLimitsOf) -> bytes:
+    return read_document(source.open(manifest.config), manifest.config, limits=limits)
 
 
 # export
@@ -196,9 +205,17 @@ def _export(built: tuple[Built, ...], target: CacheTo, services: Services, epoch
     from pyoci.content import copy_graph
     from pyoci.content.layout import DirectoryLayout
 
-    layout = DirectoryLayout(services.environment.path(target.directory))
+    layout = DirectoryLayout(services.environment.path(target.directory), limits=services.limits)
     content = services.resolver.content
-    copy_graph(root, content, layout, kind="export", reporter=services.reporter, cancelled=services.cancelled)
+    copy_graph(
+        root,
+        content,
+        layout,
+        kind="export",
+        limits=services.limits,
+        reporter=services.reporter,
+        cancelled=services.cancelled,
+    )
     named = replace(root, annotations={REF_NAME: target.tag})
     if target.reset:
         _reset(layout, named, manifest.value)

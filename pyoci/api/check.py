@@ -64,7 +64,8 @@ def _platforms(root: Descriptor, services: Services) -> list[Platform | None]:
     """Every platform that an index offers; None stands for whatever a manifest is for."""
     if not media_types.is_index(root.media_type):
         return [None]
-    index = decode_index(read_document(services.resolver.located.open(root), root), media_type=root.media_type).value
+    raw = read_document(services.resolver.located.open(root), root, limits=services.limits)
+    index = decode_index(raw, media_type=root.media_type).value
     offered = [m.platform for m in index.manifests if m.platform is not None and m.platform.os != "unknown"]
     return [*dict.fromkeys(offered)] or [None]
 

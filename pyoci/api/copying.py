@@ -65,10 +65,14 @@ def copy(
     with opened(options) as services, ExitStack() as stack:
         found = find_at(origin, services, stack)
         if platform:
-            root = select_manifest(found.root, found.content, parse_platform(platform), name=source)
+            root = select_manifest(
+                found.root, found.content, parse_platform(platform), name=source, limits=services.limits
+            )
             found = replace(found, root=root)
         if referrers:
-            attached = find_referrers(found.root, referrer_source(found), doubted=services.reporter.warning)
+            attached = find_referrers(
+                found.root, referrer_source(found), doubted=services.reporter.warning, limits=services.limits
+            )
             found = replace(found, referrers=attached)
         _deliver(found, target, services)
         return found.root.digest
@@ -98,13 +102,14 @@ def find_at(place: Place, services: Services, stack: ExitStack) -> FoundImage:
         case LayoutPlace(path, name):
             from pyoci.content.layout import DirectoryLayout
 
-            layout = DirectoryLayout(path)
+            layout = DirectoryLayout(path, limits=services.limits)
             root = layout.find(name)
             return FoundImage(place, root, layout, _name_in(layout.images(), root, name))
         case ArchivePlace(path, name):
             from pyoci.content.archive import open_archive
 
-            archive = stack.enter_context(open_archive(path, scratch=services.store.root / "tmp"))
+            scratch = services.store.root / "tmp"
+            archive = stack.enter_context(open_archive(path, scratch=scratch, limits=services.limits))
             root = archive.find(name)
             return FoundImage(place, root, archive, _name_in(archive.images(), root, name))
         case _:
@@ -150,9 +155,16 @@ def _deliver(found: FoundImage, target: Place, services: Services) -> None:
             from pyoci.content.layout import DirectoryLayout
 
             entry = _entry(found, name)
-            layout = DirectoryLayout(path)
+            layout = DirectoryLayout(path, limits=services.limits)
             for root in (found.root, *(referrer.descriptor for referrer in found.referrers)):
-                copy_graph(root, found.content, layout, reporter=services.reporter, cancelled=services.cancelled)
+                copy_graph(
+                    root,
+                    found.content,
+                    layout,
+                    limits=services.limits,
+                    reporter=services.reporter,
+                    cancelled=services.cancelled,
+                )
             layout.add_roots([entry], _attached(found))
         case ArchivePlace():
             _archive(found, target, services)
@@ -187,12 +199,13 @@ def _store(found: FoundImage, reference: Reference, services: Services) -> None:
         found.root,
         found.content,
         services.store,
+        limits=services.limits,
         reporter=services.reporter,
         cancelled=services.cancelled,
         sparse=isinstance(found.place, ArchivePlace),
     )
     if isinstance(found.place, RegistryPlace):
-        graph = read_graph(found.root, services.store)
+        graph = read_graph(found.root, services.store, limits=services.limits)
         for descriptor in (*graph.blobs, *(document for document, _ in graph.documents)):
             services.store.add_origin(descriptor.digest, found.place.reference.name)
     services.store.tags.set(reference, found.root)
@@ -204,17 +217,19 @@ def _archive(found: FoundImage, target: ArchivePlace, services: Services) -> Non
     from pyoci.export.oci import write_oci_archive
     from pyoci.export.roots import NamedRoot
 
-    content, reporter, cancelled = found.content, services.reporter, services.cancelled
+    content, reporter, cancelled, limits = found.content, services.reporter, services.cancelled, services.limits
     if target.format == "oci":
         roots = [NamedRoot(_entry(found, target.name)), *(NamedRoot(entry) for entry in _attached(found))]
         with output_stream(str(target.path), services) as stream:
-            write_oci_archive(roots, content, stream, reporter=reporter, cancelled=cancelled)
+            write_oci_archive(roots, content, stream, limits=limits, reporter=reporter, cancelled=cancelled)
         return
     name = _named(target.name) if target.name else found.name
     roots = [NamedRoot(found.root, (name,) if name else ())]
     here = services.environment.platform
     with output_stream(str(target.path), services) as stream:
-        write_docker_archive(roots, content, stream, platform=here, reporter=reporter, cancelled=cancelled)
+        write_docker_archive(
+            roots, content, stream, platform=here, limits=limits, reporter=reporter, cancelled=cancelled
+        )
 
 
 def _named(text: str) -> Reference:

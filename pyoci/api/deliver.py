@@ -104,10 +104,12 @@ def _oci(output: Output, wanted: ImageOutput, root: Descriptor, services: Servic
     roots = [NamedRoot(root, wanted.names)]
     content = services.resolver.content
     if not wanted.as_tar:
-        write_oci_layout(roots, content, _directory(output, services), reporter=services.reporter)
+        write_oci_layout(
+            roots, content, _directory(output, services), limits=services.limits, reporter=services.reporter
+        )
         return
     with output_stream(output.destination, services) as stream:
-        write_oci_archive(roots, content, stream, reporter=services.reporter)
+        write_oci_archive(roots, content, stream, limits=services.limits, reporter=services.reporter)
 
 
 def _docker(output: Output, wanted: ImageOutput, root: Descriptor, services: Services) -> None:
@@ -119,7 +121,14 @@ def _docker(output: Output, wanted: ImageOutput, root: Descriptor, services: Ser
     roots = [NamedRoot(root, wanted.names)]
     here = services.environment.platform
     with output_stream(output.destination, services) as stream:
-        write_docker_archive(roots, services.resolver.content, stream, platform=here, reporter=services.reporter)
+        write_docker_archive(
+            roots,
+            services.resolver.content,
+            stream,
+            platform=here,
+            limits=services.limits,
+            reporter=services.reporter,
+        )
 
 
 def _directory(output: Output, services: Services) -> Path:

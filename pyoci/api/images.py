@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyoci.api.services import Options, Services, opened
 from pyoci.api.transfer import find_image
+from pyoci.content.limits import stored_limits
 from pyoci.digest import Digest
 from pyoci.errors import ContentError, UsageError
 from pyoci.image import Descriptor, Image
@@ -50,7 +51,7 @@ def _readable(name: str, root: Descriptor, services: Services) -> Image | None:
     """The image for this machine, else the first that is there whole; None if only another part was fetched."""
     for platform in (services.environment.platform, None):
         try:
-            return read_image(root, services.store, platform, name=name)
+            return read_image(root, services.store, platform, name=name, limits=stored_limits)
         except (ContentError, UsageError):
             continue
     return None
@@ -75,7 +76,8 @@ def inspect(name: str, *, validate: bool = False, options: Options | None = None
         _, root = find_image(name, services)
         image = _readable(name, root, services)
         if image is None:
-            image = read_image(root, services.store, services.environment.platform, name=name)  # says what is wrong
+            here = services.environment.platform
+            image = read_image(root, services.store, here, name=name, limits=stored_limits)  # says what is wrong
         if validate:
             _validate(image, services)
         tags = [ref for ref, descriptor in services.store.tags.all() if descriptor.digest == root.digest]

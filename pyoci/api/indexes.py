@@ -139,7 +139,7 @@ def read_manifest(name: str, *, options: Options | None = None) -> tuple[bytes, 
         if isinstance(place, RegistryPlace):
             return services.client.repository(place.reference).fetch_manifest()
         found = find_at(place, services, stack)
-        return read_document(found.content.open(found.root), found.root), found.root
+        return read_document(found.content.open(found.root), found.root, limits=services.limits), found.root
 
 
 def _tagged(name: str) -> Reference:
@@ -173,7 +173,7 @@ def _entries(found: FoundImage, image: str, services: Services) -> tuple[Descrip
     """What stands for an image in an index. The store has its documents afterwards, and knows where its blobs are."""
     match found.place:
         case RegistryPlace(reference):
-            graph = read_graph(found.root, found.content)
+            graph = read_graph(found.root, found.content, limits=services.limits)
             for document, raw in graph.documents:
                 services.store.put(document, io.BytesIO(raw))
             for piece in (*graph.blobs, *(document for document, _ in graph.documents)):
@@ -182,12 +182,19 @@ def _entries(found: FoundImage, image: str, services: Services) -> tuple[Descrip
             pass
         case place:
             sparse = isinstance(place, ArchivePlace)
-            copy_graph(found.root, found.content, services.store, reporter=services.reporter, sparse=sparse)
+            copy_graph(
+                found.root,
+                found.content,
+                services.store,
+                limits=services.limits,
+                reporter=services.reporter,
+                sparse=sparse,
+            )
     content = services.resolver.content
     if media_types.is_index(found.root.media_type):
-        raw = read_document(content.open(found.root), found.root)
+        raw = read_document(content.open(found.root), found.root, limits=services.limits)
         return decode_index(raw, media_type=found.root.media_type).value.manifests
-    platform = read_image(found.root, content, None, name=image).platform
+    platform = read_image(found.root, content, None, name=image, limits=services.limits).platform
     return (replace(found.root, platform=platform),)
 
 

@@ -58,7 +58,7 @@ def list_referrers(
         found = find_at(place, services, stack)
         root = found.root
         if platform:
-            root = select_manifest(root, found.content, parse_platform(platform), name=name)
+            root = select_manifest(root, found.content, parse_platform(platform), name=name, limits=services.limits)
         return referrer_source(found).referrers(root.digest, artifact_type=artifact_type)
 
 

@@ -75,7 +75,7 @@ def _image(name: str, services: Services) -> Image:
         _, root = find_image(name, services)
     except ContentNotFound:
         return services.resolver.resolve(parse_reference(name), here).image
-    return read_image(root, services.resolver.content, here, name=name)
+    return read_image(root, services.resolver.content, here, name=name, limits=services.limits)
 
 
 def _arguments(request: RunRequest, config: ContainerConfig) -> tuple[str, ...]:

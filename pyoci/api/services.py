@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pyoci.api.settings import GivenCredentials
     from pyoci.api.web import Web
     from pyoci.build.trees import Trees
+    from pyoci.content.limits import ContentLimits
     from pyoci.registry.client import RegistryClient
     from pyoci.registry.hosts import HostsConfig
     from pyoci.resolver import Origins, Resolver
@@ -85,7 +86,12 @@ class Services:
             pull=self._pull,
             offline=self.options.offline,
             reporter=self.reporter,
+            limits=self.limits,
         )
+
+    def limits(self) -> ContentLimits:
+        """How much an image that comes from anywhere may be. Asking reads the configuration."""
+        return self.hosts.content_limits
 
     @_once
     def hosts(self) -> HostsConfig:

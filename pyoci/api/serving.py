@@ -77,8 +77,8 @@ def serve(
         raise UsageError("deleting needs writing", hint="add --write")
     if bool(certificate) != bool(key):
         raise UsageError("TLS needs a certificate and its key", hint="give both --tls-cert and --tls-key")
-    limits = limits or Limits()
     with opened(options) as services, ExitStack() as ending:
+        limits = limits or Limits(manifest_bytes=services.limits().document_bytes)
         environment = services.environment
         users = _users(environment.path(htpasswd) if htpasswd else None, user, password)
         inventory, writable = _inventory(source, services, write=write)
@@ -163,7 +163,7 @@ def _inventory(source: str, services: Services, *, write: bool) -> tuple[Invento
             "a layout is served for reading",
             hint="serve the store with --write, then pyoci copy store:NAME oci-layout:DIR:NAME",
         )
-    layout = DirectoryLayout(place.path)
+    layout = DirectoryLayout(place.path, limits=services.limits)
     layout.index()
     return LayoutInventory(layout), None
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from pyoci.api.services import Services
+from pyoci.content.limits import stored_limits
 from pyoci.content.verify import read_document
 from pyoci.digest import Digest
 from pyoci.errors import ContentNotFound
@@ -25,6 +26,7 @@ class StoredPlatforms:
     def __init__(self, services: Services) -> None:
         self._store = services.store
         self._content = services.resolver.content
+        self._limits = services.limits
         self._known: dict[Digest, bool] = {}
 
     def has(self, descriptor: Descriptor) -> bool:
@@ -45,7 +47,7 @@ class StoredPlatforms:
         Raises:
             ContentNotFound: the name has none for it, or the store has not got it.
         """
-        chosen = select_manifest(root, self._content, platform, name=name)
+        chosen = select_manifest(root, self._content, platform, name=name, limits=self._limits)
         if not self.has(chosen):
             there = ", ".join(sorted({str(each.platform) for each in self._images(root) if each.platform}))
             raise ContentNotFound(
@@ -58,7 +60,7 @@ class StoredPlatforms:
         """Resolving a name stores manifest and config; only who fetches or builds an image stores layers of it."""
         if not self._store.has(manifest):
             return False
-        raw = read_document(self._store.open(manifest), manifest)
+        raw = read_document(self._store.open(manifest), manifest, limits=stored_limits)
         value = decode_manifest(raw, media_type=manifest.media_type).value
         if not self._store.has(value.config):
             return False
@@ -66,7 +68,7 @@ class StoredPlatforms:
 
     def _images(self, node: Descriptor) -> Iterator[Descriptor]:
         if media_types.is_index(node.media_type):
-            raw = read_document(self._content.open(node), node)
+            raw = read_document(self._content.open(node), node, limits=self._limits)
             for child in decode_index(raw, media_type=node.media_type).value.manifests:
                 yield from self._images(child)
         elif self.has(node):

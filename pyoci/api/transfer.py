@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import BinaryIO
 
 from pyoci.api.services import Options, Services, opened
+from pyoci.content.limits import stored_limits
 from pyoci.digest import Digest
 from pyoci.errors import ContentNotFound, UsageError
 from pyoci.image import Descriptor
 from pyoci.platforms import Platform, parse_platform
 from pyoci.reference import Reference, parse_reference
-from pyoci.resolver import read_image, select_manifest
+from pyoci.resolver import read_image
 
 __all__ = ["find_image", "known_places", "load", "pull", "push", "push_descriptor", "save"]
 
@@ -34,7 +35,13 @@ def pull(name: str, *, platform: str = "", all_platforms: bool = False, options:
         resolved = None if all_platforms else services.resolver.resolve(reference, wanted)
         target = resolved.image.manifest.descriptor() if resolved else root
         copy_graph(
-            target, content, services.store, kind="pull", reporter=services.reporter, cancelled=services.cancelled
+            target,
+            content,
+            services.store,
+            kind="pull",
+            limits=services.limits,
+            reporter=services.reporter,
+            cancelled=services.cancelled,
         )
         return root.digest
 
@@ -67,7 +74,7 @@ def _remember(root: Descriptor, reference: Reference, services: Services) -> Non
     """What was pushed is there from now on: later pushes to the same registry can mount it."""
     from pyoci.content.graph import read_graph
 
-    graph = read_graph(root, services.resolver.content)
+    graph = read_graph(root, services.resolver.content, limits=services.limits)
     for descriptor in graph.blobs:
         services.store.add_origin(descriptor.digest, reference.name)
     for descriptor, _ in graph.documents:
@@ -129,9 +136,19 @@ def save(
         roots = list(found.values())
         with output_stream(str(destination), services) as stream:
             if format == "oci":
-                write_oci_archive(roots, stored, stream, sparse=True, reporter=services.reporter)
+                write_oci_archive(
+                    roots, stored, stream, sparse=True, limits=services.limits, reporter=services.reporter
+                )
             else:
-                write_docker_archive(roots, stored, stream, platform=here, sparse=True, reporter=services.reporter)
+                write_docker_archive(
+                    roots,
+                    stored,
+                    stream,
+                    platform=here,
+                    sparse=True,
+                    limits=services.limits,
+                    reporter=services.reporter,
+                )
 
 
 def load(source: str | Path | BinaryIO, *, options: Options | None = None) -> list[Reference | Digest]:
@@ -146,9 +163,18 @@ def load(source: str | Path | BinaryIO, *, options: Options | None = None) -> li
     loaded: list[Reference | Digest] = []
     with opened(options) as services, ExitStack() as stack:
         file = services.environment.path(source) if isinstance(source, str | Path) else source
-        archive = stack.enter_context(open_archive(file, scratch=services.store.root / "tmp"))
+        scratch = services.store.root / "tmp"
+        archive = stack.enter_context(open_archive(file, scratch=scratch, limits=services.limits))
         for names, root in archive.images():
-            copy_graph(root, archive, services.store, kind="copy", reporter=services.reporter, sparse=True)
+            copy_graph(
+                root,
+                archive,
+                services.store,
+                kind="copy",
+                limits=services.limits,
+                reporter=services.reporter,
+                sparse=True,
+            )
             for name in names:
                 reference = parse_reference(name)
                 services.store.tags.set(reference, root)
@@ -195,5 +221,5 @@ def _id_matcher(name: str) -> Callable[[Digest], bool]:
 
 def _image_id(root: Descriptor, services: Services, platform: Platform | None = None) -> Digest:
     content = services.store
-    chosen = select_manifest(root, content, platform or services.environment.platform, name=root.digest)
-    return read_image(chosen, content, None, name=root.digest).image_id
+    wanted = platform or services.environment.platform
+    return read_image(root, content, wanted, name=root.digest, limits=stored_limits).image_id

@@ -13,13 +13,14 @@ from typing import Any, BinaryIO, cast
 
 from pyoci.content.docker_archive import read_docker_manifest
 from pyoci.content.layout import check_layout_version
+from pyoci.content.limits import ContentLimitsOf, default_limits, how_to_raise
 from pyoci.content.names import find_root, images_of, with_name
 from pyoci.content.outer import seekable
 from pyoci.content.referrers import referrers_among
 from pyoci.content.sniff import document_descriptor
 from pyoci.content.successors import successors
 from pyoci.content.tar_index import Member, TarIndex, index_tar
-from pyoci.content.verify import DOCUMENT_LIMIT, VerifyingReader, read_document
+from pyoci.content.verify import VerifyingReader, read_document
 from pyoci.digest import Digest, parse_digest
 from pyoci.errors import ContentError, ContentNotFound, InvalidDocument
 from pyoci.image import decode_config, decode_index, decode_manifest, media_types
@@ -33,11 +34,17 @@ _BUFFER = 1 << 16
 _LIMIT_BYTES = 1 << 40
 
 
-def open_archive(source: Path | BinaryIO, *, scratch: Path, limit_bytes: int = _LIMIT_BYTES) -> ArchiveContent:
+def open_archive(
+    source: Path | BinaryIO,
+    *,
+    scratch: Path,
+    limit_bytes: int = _LIMIT_BYTES,
+    limits: ContentLimitsOf = default_limits,
+) -> ArchiveContent:
     """An archive of images, to be closed. A stream is read to its end; it may be compressed, and so may a file.
 
     What is compressed, or comes through a pipe, is first unpacked to a nameless file in the directory `scratch`, of at
-    most `limit_bytes`. Everything else is read where it lies.
+    most `limit_bytes`. Everything else is read where it lies; `limits` says how large its documents may be.
 
     Raises:
         ContentError: it is no archive of images, is damaged or cut short, or unpacks to too much.
@@ -46,7 +53,7 @@ def open_archive(source: Path | BinaryIO, *, scratch: Path, limit_bytes: int = _
     where = str(source) if isinstance(source, Path) else "the archive"
     descriptor, size = seekable(source, scratch=scratch, where=where, limit_bytes=limit_bytes)
     try:
-        return ArchiveContent(descriptor, size, where)
+        return ArchiveContent(descriptor, size, where, limits)
     except BaseException:
         os.close(descriptor)
         raise
@@ -79,10 +86,11 @@ class _Region(io.RawIOBase):
 class ArchiveContent:
     """A ContentSource over one archive. Streams that it opened stay usable when it is closed."""
 
-    def __init__(self, descriptor: int, size: int, where: str) -> None:
+    def __init__(self, descriptor: int, size: int, where: str, limits: ContentLimitsOf = default_limits) -> None:
         """Reads the headers and documents of the tar behind `descriptor`, which is closed by `close`."""
         self._descriptor = descriptor
         self._where = where
+        self._limits = limits
         self._content: dict[Digest, bytes | Member] = {}
         self._roots: tuple[Descriptor, ...] = ()
         self._images: list[tuple[tuple[str, ...], Descriptor]] = []
@@ -144,15 +152,15 @@ class ArchiveContent:
         Raises:
             DigestMismatch, InvalidDocument: a document is not what it says.
         """
-        return referrers_among(self._roots, self, digest, artifact_type)
+        return referrers_among(self._roots, self, digest, artifact_type, limits=self._limits)
 
     def _document(self, digest: Digest) -> Descriptor | None:
         found = self._content.get(digest)
         if found is None:
             return None
-        return document_descriptor(
-            digest, found if isinstance(found, bytes) else self._read(found, 0, DOCUMENT_LIMIT + 1)
-        )
+        limit = self._limits().document_bytes
+        raw = found if isinstance(found, bytes) else self._read(found, 0, limit + 1)
+        return document_descriptor(digest, raw, limit=limit)
 
     def _read(self, member: Member, offset: int, count: int) -> bytes:
         return os.pread(self._descriptor, min(count, member.size - offset), member.offset + offset)
@@ -163,9 +171,11 @@ class ArchiveContent:
             raise ContentError(
                 f"{self._where} has no {name}", hint="an OCI archive has oci-layout, index.json and blobs/"
             )
-        if member.size > DOCUMENT_LIMIT:
+        limit = self._limits().document_bytes
+        if member.size > limit:
             raise InvalidDocument(
-                f'"{name}" in {self._where} is {member.size} bytes, more than the {DOCUMENT_LIMIT} that it may have'
+                f'"{name}" in {self._where} is {member.size} bytes, more than the {limit} that it may have',
+                hint=how_to_raise("document-size"),
             )
         return self._read(member, 0, member.size)
 
@@ -184,23 +194,28 @@ class ArchiveContent:
         if "manifest.json" in index and any(self._lacks_layers(root) for root in self._roots):
             self._take_docker(index)
 
-    def _lacks_layers(self, root: Descriptor) -> bool:
+    def _lacks_layers(self, root: Descriptor, *, depth: int = 0) -> bool:
         """Whether a manifest has fewer layers than its config: docker save 25.0.0 left them out (moby issue 47065)."""
         if not (media_types.is_index(root.media_type) or media_types.is_manifest(root.media_type)) or not self.has(
             root
         ):
             return False
-        raw = read_document(self.open(root), root)
+        raw = self._document_bytes(root)
         if media_types.is_index(root.media_type):
-            return any(self._lacks_layers(child) for child in successors(raw, root.media_type))
+            if depth > self._limits().index_depth:
+                return False  # whoever reads the image says so
+            return any(self._lacks_layers(child, depth=depth + 1) for child in successors(raw, root.media_type))
         manifest = decode_manifest(raw, media_type=root.media_type).value
         if not media_types.is_config(manifest.config.media_type) or not self.has(manifest.config):
             return False
-        config = decode_config(read_document(self.open(manifest.config), manifest.config)).value
+        config = decode_config(self._document_bytes(manifest.config)).value
         return len(manifest.layers) < len(config.diff_ids)
 
+    def _document_bytes(self, descriptor: Descriptor) -> bytes:
+        return read_document(self.open(descriptor), descriptor, limits=self._limits)
+
     def _take_docker(self, index: TarIndex) -> None:
-        converted = read_docker_manifest(index, self._read)
+        converted = read_docker_manifest(index, self._read, limits=self._limits)
         for image in converted:
             self._content.update(image.content)
         self._images = [(image.names, image.root) for image in converted]

@@ -9,6 +9,7 @@ from functools import partial
 from typing import BinaryIO, cast
 
 from pyoci.content.graph import read_graph
+from pyoci.content.limits import ContentLimitsOf, default_limits
 from pyoci.content.observed import ObservedReader
 from pyoci.content.protocols import ContentSink, ContentSource
 from pyoci.content.workers import Stop, run_all
@@ -32,6 +33,7 @@ def copy_graph(
     assume_complete: bool = False,
     sparse: bool = False,
     there: Container[Digest] = frozenset(),
+    limits: ContentLimitsOf = default_limits,
     cancelled: threading.Event | None = None,
 ) -> None:
     """Puts `root` and everything that it points at into the sink; what is pointed at comes before what points.
@@ -44,15 +46,15 @@ def copy_graph(
     all. `assume_complete` says that a document in the sink proves that all below it is there too; registries see to
     that, a store that was filled lazily does not.
 
-    `sparse` is `read_graph`'s: of an index, the images that the source holds whole are enough. Blobs that are `there`
-    are known to be in the sink, and were told of before.
+    `sparse` and `limits` are those of `read_graph`: of an index, the images that the source holds whole are enough.
+    Blobs that are `there` are known to be in the sink, and were told of before.
 
     Raises:
         ContentNotFound, DigestMismatch, InvalidDocument, RegistryError: from either side.
         Cancelled: `cancelled` was set.
     """
     move = _Move(source, sink, kind, reporter or Reporter(), mount, Stop(cancelled))
-    graph = read_graph(root, source, known=move.known if assume_complete else None, sparse=sparse)
+    graph = read_graph(root, source, known=move.known if assume_complete else None, sparse=sparse, limits=limits)
     missing = [blob for blob in graph.blobs if blob.digest not in there]
     run_all([partial(move.blob, blob) for blob in missing], jobs=jobs, name=kind, stop=move.stop)
     for descriptor, raw in graph.documents:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 
+from pyoci.content.limits import ContentLimitsOf, default_limits, how_to_raise
 from pyoci.content.tar_index import Member, TarIndex
-from pyoci.content.verify import DOCUMENT_LIMIT
 from pyoci.digest import DiffID, Digest
 from pyoci.errors import ContentError, InvalidDocument, UsageError
 from pyoci.image import Manifest, decode_config, encode_manifest, media_types
@@ -35,25 +35,30 @@ class Converted:
     content: dict[Digest, bytes | Member]
 
 
-def read_docker_manifest(index: TarIndex, read: Callable[[Member, int, int], bytes]) -> list[Converted]:
+def read_docker_manifest(
+    index: TarIndex, read: Callable[[Member, int, int], bytes], *, limits: ContentLimitsOf = default_limits
+) -> list[Converted]:
     """The images of manifest.json; `read(member, offset, count)` gives bytes of a file.
 
     Layers that are stored plain are described by their diff IDs, which reading them proves; compressed ones are read
     once, here, for their digest.
 
     Raises:
-        InvalidDocument: manifest.json or a config breaks its specification, or they contradict each other.
+        InvalidDocument: manifest.json or a config breaks its specification or is too large for `limits`, or they
+            contradict each other.
         ContentError: what they name is not in the archive.
     """
-    raw = _small(index, "manifest.json", read)
-    return [_image(entry, index, read) for entry in read_json(raw, "manifest.json").items()]
+    limit = limits().document_bytes
+    raw = _small(index, "manifest.json", read, limit)
+    return [_image(entry, index, read, limit) for entry in read_json(raw, "manifest.json").items()]
 
 
-def _small(index: TarIndex, name: str, read: Callable[[Member, int, int], bytes]) -> bytes:
+def _small(index: TarIndex, name: str, read: Callable[[Member, int, int], bytes], limit: int) -> bytes:
     member = _member(index, name)
-    if member.size > DOCUMENT_LIMIT:
+    if member.size > limit:
         raise InvalidDocument(
-            f'"{name}" in {index.where} is {member.size} bytes, more than the {DOCUMENT_LIMIT} that a document may have'
+            f'"{name}" in {index.where} is {member.size} bytes, more than the {limit} that a document may have',
+            hint=how_to_raise("document-size"),
         )
     return read(member, 0, member.size)
 
@@ -69,8 +74,8 @@ def _strings(node: JsonNode) -> tuple[str, ...]:
     return tuple(item.string() for item in node.items())
 
 
-def _image(entry: JsonNode, index: TarIndex, read: Callable[[Member, int, int], bytes]) -> Converted:
-    raw = _small(index, entry.required("Config").string(), read)
+def _image(entry: JsonNode, index: TarIndex, read: Callable[[Member, int, int], bytes], limit: int) -> Converted:
+    raw = _small(index, entry.required("Config").string(), read, limit)
     config = decode_config(raw)
     nothing: tuple[str, ...] = ()
     paths = entry.nullable("Layers", _strings, nothing)

@@ -15,10 +15,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from pyoci.content.limits import ContentLimitsOf, default_limits, how_to_raise
 from pyoci.content.names import IMAGE_NAME, REF_NAME, find_root, images_of
 from pyoci.content.referrers import referrers_among
 from pyoci.content.sniff import document_descriptor
-from pyoci.content.verify import DOCUMENT_LIMIT, VerifyingReader, verified
+from pyoci.content.verify import VerifyingReader, verified
 from pyoci.digest import Digest
 from pyoci.errors import ContentError, ContentNotFound, InvalidDocument
 from pyoci.image import Index, decode_index, media_types
@@ -45,9 +46,10 @@ def check_layout_version(raw: bytes, where: str) -> None:
 class DirectoryLayout:
     """A ContentSource and ContentSink over a layout. Safe to use from several threads and processes."""
 
-    def __init__(self, path: Path) -> None:
-        """Nothing is opened or made before a method needs it."""
+    def __init__(self, path: Path, *, limits: ContentLimitsOf = default_limits) -> None:
+        """Nothing is opened or made before a method needs it. `limits` is asked when documents are read."""
         self.path = path
+        self._limits = limits
 
     # reading
 
@@ -100,12 +102,13 @@ class DirectoryLayout:
 
     def referrers(self, digest: Digest, *, artifact_type: str = "") -> tuple[Descriptor, ...]:
         """What refers to `digest`. Reads every document of index.json. Raises as `index`."""
-        return referrers_among(self.index().manifests, self, digest, artifact_type)
+        return referrers_among(self.index().manifests, self, digest, artifact_type, limits=self._limits)
 
     def _document(self, digest: Digest) -> Descriptor | None:
+        limit = self._limits().document_bytes
         try:
             with io.FileIO(self._open_blob(digest), "rb") as stream:
-                return document_descriptor(digest, stream.read(DOCUMENT_LIMIT + 1))
+                return document_descriptor(digest, stream.read(limit + 1), limit=limit)
         except ContentNotFound:
             return None
 
@@ -114,16 +117,20 @@ class DirectoryLayout:
         return self._read_small("index.json")
 
     def _read_small(self, name: str) -> bytes:
+        limit = self._limits().document_bytes
         with self._root() as root:
             try:
                 with io.FileIO(_open_file(name, root, self.path), "rb") as stream:
-                    data = stream.read(DOCUMENT_LIMIT + 1)
+                    data = stream.read(limit + 1)
             except FileNotFoundError:
                 raise ContentNotFound(
                     f"{self.path} has no {name}", hint="an OCI layout has oci-layout, index.json and blobs/"
                 ) from None
-        if len(data) > DOCUMENT_LIMIT:
-            raise InvalidDocument(f"{self.path / name} is larger than the {DOCUMENT_LIMIT} bytes that it may have")
+        if len(data) > limit:
+            raise InvalidDocument(
+                f"{self.path / name} is larger than the {limit} bytes that it may have",
+                hint=how_to_raise("document-size"),
+            )
         return data
 
     def _open_blob(self, digest: Digest) -> int:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from pyoci.content.graph import read_graph
+from pyoci.content.limits import ContentLimitsOf, default_limits, how_to_raise
 from pyoci.content.protocols import ContentSource
 from pyoci.content.successors import is_document
 from pyoci.content.verify import read_document
@@ -21,9 +22,6 @@ from pyoci.image.descriptor import Descriptor
 from pyoci.values import dataclass, replace
 
 __all__ = ["Referrer", "ReferrerSource", "fallback_tag", "find_referrers", "referrer_entry", "referrers_among"]
-
-_DEPTH_LIMIT = 8
-_COUNT_LIMIT = 1000
 
 
 class ReferrerSource(ContentSource, Protocol):
@@ -70,7 +68,11 @@ def referrer_entry(raw: bytes, descriptor: Descriptor) -> tuple[Digest, Descript
 
 
 def find_referrers(
-    root: Descriptor, source: ReferrerSource, *, doubted: Callable[[str], None] = lambda text: None
+    root: Descriptor,
+    source: ReferrerSource,
+    *,
+    doubted: Callable[[str], None] = lambda text: None,
+    limits: ContentLimitsOf = default_limits,
 ) -> tuple[Referrer, ...]:
     """All that refers to `root`, to a manifest below it, or to such a referrer; a subject comes before what refers
     to it.
@@ -79,38 +81,50 @@ def find_referrers(
     else, is left out, and `doubted` is told: lists by the tag schema are kept by clients, and not always well.
 
     Raises:
-        InvalidDocument: there are too many, or they refer to each other too deeply.
+        InvalidDocument: there are too many, or they refer to each other too deeply, for `limits`.
         ContentNotFound, DigestMismatch, RegistryError: from the source.
     """
     found: dict[Digest, Referrer] = {}
-    subjects = [descriptor.digest for descriptor, _ in read_graph(root, source).documents]
+    bounds = limits()
+    subjects = [descriptor.digest for descriptor, _ in read_graph(root, source, limits=limits).documents]
     seen = set(subjects)
-    for _ in range(_DEPTH_LIMIT):
+    depth = 0
+    while subjects:
+        depth += 1
         following: list[Digest] = []
         for subject in subjects:
             for listed in source.referrers(subject):
                 if listed.digest in seen:
                     continue
                 seen.add(listed.digest)
-                below = _documents_of(listed, subject, source, doubted)
+                below = _documents_of(listed, subject, source, doubted, limits)
                 if below:
+                    if depth > bounds.referrer_depth:
+                        raise InvalidDocument(
+                            f"manifests refer to each other more than {bounds.referrer_depth} deep at {root.digest}",
+                            hint=how_to_raise("referrer-depth"),
+                        )
                     found[listed.digest] = Referrer(subject, listed)
                     following += [digest for digest in below if digest not in seen or digest == listed.digest]
                     seen.update(below)
-                if len(found) > _COUNT_LIMIT:
-                    raise InvalidDocument(f"more than {_COUNT_LIMIT} manifests refer to {root.digest}")
-        if not following:
-            return tuple(found.values())
+                if len(found) > bounds.referrers:
+                    raise InvalidDocument(
+                        f"more than {bounds.referrers} manifests refer to {root.digest}", hint=how_to_raise("referrers")
+                    )
         subjects = following
-    raise InvalidDocument(f"manifests refer to each other more than {_DEPTH_LIMIT} deep at {root.digest}")
+    return tuple(found.values())
 
 
 def _documents_of(
-    listed: Descriptor, subject: Digest, source: ContentSource, doubted: Callable[[str], None]
+    listed: Descriptor,
+    subject: Digest,
+    source: ContentSource,
+    doubted: Callable[[str], None],
+    limits: ContentLimitsOf,
 ) -> list[Digest]:
     """The referrer and what is below it, which may have referrers as well; nothing if it is none."""
     try:
-        graph = read_graph(listed, source)
+        graph = read_graph(listed, source, limits=limits)
     except ContentNotFound:
         doubted(f"{listed.digest} is listed as referring to {subject}, and is not there")
         return []
@@ -123,23 +137,29 @@ def _documents_of(
 
 
 def referrers_among(
-    roots: Iterable[Descriptor], source: ContentSource, digest: Digest, artifact_type: str = ""
+    roots: Iterable[Descriptor],
+    source: ContentSource,
+    digest: Digest,
+    artifact_type: str = "",
+    *,
+    limits: ContentLimitsOf = default_limits,
 ) -> tuple[Descriptor, ...]:
     """What refers to `digest` among the entries of a layout's index.json and what the indexes among them list.
 
     Raises:
         DigestMismatch, InvalidDocument: from the source.
     """
+    depth_limit = limits().index_depth
     found: dict[Digest, Descriptor] = {}
     todo = [(root, 0) for root in roots]
     seen: set[Digest] = set()
     while todo:
         node, depth = todo.pop(0)
-        if node.digest in seen or not is_document(node) or depth > _DEPTH_LIMIT:
+        if node.digest in seen or not is_document(node) or depth > depth_limit:
             continue
         seen.add(node.digest)
         try:
-            raw = read_document(source.open(node), node)
+            raw = read_document(source.open(node), node, limits=limits)
         except ContentNotFound:
             continue  # of an index, an archive has the platforms that happened to be there
         entry = referrer_entry(raw, node)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pyoci.content.verify import DOCUMENT_LIMIT
 from pyoci.digest import Digest
 from pyoci.errors import InvalidDocument
 from pyoci.image import media_types
@@ -12,9 +11,11 @@ from pyoci.image.descriptor import Descriptor
 __all__ = ["document_descriptor"]
 
 
-def document_descriptor(digest: Digest, raw: bytes) -> Descriptor | None:
-    """A descriptor for bytes that were read under a digest, not verified yet; None if they are no manifest or index."""
-    if len(raw) > DOCUMENT_LIMIT:
+def document_descriptor(digest: Digest, raw: bytes, *, limit: int) -> Descriptor | None:
+    """A descriptor for bytes that were read under a digest, not verified yet; None if they are no manifest or index,
+    or more than `limit`.
+    """
+    if len(raw) > limit:
         return None
     try:
         members = decode_object(raw, "document")

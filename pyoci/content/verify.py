@@ -7,15 +7,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, BinaryIO, TypeVar, cast
 
+from pyoci.content.limits import SMALL_DOCUMENT_BYTES, ContentLimitsOf, default_limits, how_to_raise
 from pyoci.content.observed import ObservedReader
 from pyoci.digest import new_hash
 from pyoci.errors import DigestMismatch, InvalidDocument
 from pyoci.image.descriptor import Descriptor
 
-__all__ = ["DOCUMENT_LIMIT", "VerifyingReader", "read_document", "verified", "verifies"]
-
-DOCUMENT_LIMIT = 4 * 1024 * 1024
-"""Bytes that a manifest, index or config may have: what registries accept (distribution-spec: at least 4 MiB)."""
+__all__ = ["VerifyingReader", "read_document", "verified", "verifies"]
 
 T = TypeVar("T")
 
@@ -160,16 +158,17 @@ def verifies(stream: object, descriptor: Descriptor) -> bool:
             return False
 
 
-def read_document(stream: BinaryIO, descriptor: Descriptor, *, limit: int = DOCUMENT_LIMIT) -> bytes:
+def read_document(stream: BinaryIO, descriptor: Descriptor, *, limits: ContentLimitsOf = default_limits) -> bytes:
     """All bytes of a small document, verified. Closes the stream.
 
     Raises:
-        InvalidDocument: the descriptor promises more than `limit` bytes.
+        InvalidDocument: the descriptor promises more bytes than a document may have.
         DigestMismatch: the bytes are others.
     """
     with VerifyingReader(stream, descriptor) as reader:
-        if descriptor.size > limit:
+        if descriptor.size > SMALL_DOCUMENT_BYTES and descriptor.size > (limit := limits().document_bytes):
             raise InvalidDocument(
-                f"{descriptor.digest} is {descriptor.size} bytes, more than the {limit} that a document may have"
+                f"{descriptor.digest} is {descriptor.size} bytes, more than the {limit} that a document may have",
+                hint=how_to_raise("document-size"),
             )
         return reader.readall()

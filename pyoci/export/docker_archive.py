@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
 from pyoci.content import ContentSource
+from pyoci.content.limits import ContentLimitsOf, default_limits
 from pyoci.digest import Digest
 from pyoci.errors import UsageError
 from pyoci.export.roots import Collected, NamedRoot, collect, index_entries
@@ -30,6 +31,7 @@ def write_docker_archive(
     *,
     platform: Platform,
     sparse: bool = False,
+    limits: ContentLimitsOf = default_limits,
     reporter: Reporter | None = None,
     cancelled: threading.Event | None = None,
 ) -> None:
@@ -45,7 +47,7 @@ def write_docker_archive(
         OSError: from `out`.
     """
     reporter = reporter or Reporter()
-    collected = collect(roots, source, sparse=sparse)
+    collected = collect(roots, source, sparse=sparse, limits=limits)
     entries: dict[Digest, dict[str, str | list[str]]] = {}
     for root in roots:
         chosen = _image(root.descriptor, collected, platform)

@@ -9,6 +9,7 @@ from typing import BinaryIO
 
 from pyoci.content import ContentSource, copy_graph
 from pyoci.content.layout import DirectoryLayout
+from pyoci.content.limits import ContentLimitsOf, default_limits
 from pyoci.export.roots import NamedRoot, collect, index_entries
 from pyoci.export.tarball import write_tarball
 from pyoci.image import Index, encode_index
@@ -23,6 +24,7 @@ def write_oci_layout(
     directory: Path,
     *,
     jobs: int = 4,
+    limits: ContentLimitsOf = default_limits,
     reporter: Reporter | None = None,
     cancelled: threading.Event | None = None,
 ) -> None:
@@ -36,9 +38,18 @@ def write_oci_layout(
         ContentNotFound, DigestMismatch, InvalidDocument, RegistryError: from the source.
         Cancelled: `cancelled` was set.
     """
-    layout = DirectoryLayout(directory)
+    layout = DirectoryLayout(directory, limits=limits)
     for root in roots:
-        copy_graph(root.descriptor, source, layout, kind="export", jobs=jobs, reporter=reporter, cancelled=cancelled)
+        copy_graph(
+            root.descriptor,
+            source,
+            layout,
+            kind="export",
+            jobs=jobs,
+            limits=limits,
+            reporter=reporter,
+            cancelled=cancelled,
+        )
     layout.add_roots(index_entries(roots))
 
 
@@ -48,6 +59,7 @@ def write_oci_archive(
     out: BinaryIO,
     *,
     sparse: bool = False,
+    limits: ContentLimitsOf = default_limits,
     reporter: Reporter | None = None,
     cancelled: threading.Event | None = None,
 ) -> None:
@@ -62,7 +74,7 @@ def write_oci_archive(
     """
     index = encode_index(Index(tuple(index_entries(roots))))
     write_tarball(
-        collect(roots, source, sparse=sparse),
+        collect(roots, source, sparse=sparse, limits=limits),
         {"index.json": index.raw},
         source,
         out,

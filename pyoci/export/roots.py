@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from pyoci.content import ContentSource, read_graph
+from pyoci.content.limits import ContentLimitsOf, default_limits
 from pyoci.content.names import with_name
 from pyoci.digest import Digest
 from pyoci.image import Descriptor
@@ -38,11 +39,17 @@ class Collected:
     documents: dict[Digest, tuple[Descriptor, bytes]]
 
 
-def collect(roots: Iterable[NamedRoot], source: ContentSource, *, sparse: bool = False) -> Collected:
-    """Reads the documents below all roots, no blob. `sparse` and what is raised are those of `read_graph`."""
+def collect(
+    roots: Iterable[NamedRoot],
+    source: ContentSource,
+    *,
+    sparse: bool = False,
+    limits: ContentLimitsOf = default_limits,
+) -> Collected:
+    """Reads the documents below all roots, no blob. `sparse`, `limits` and what is raised are those of `read_graph`."""
     collected = Collected({}, {})
     for root in roots:
-        graph = read_graph(root.descriptor, source, sparse=sparse)
+        graph = read_graph(root.descriptor, source, sparse=sparse, limits=limits)
         collected.blobs.update((blob.digest, blob) for blob in graph.blobs)
         collected.documents.update((document.digest, (document, raw)) for document, raw in graph.documents)
     return collected

@@ -18,7 +18,7 @@ _LIMIT = 4 * 1024 * 1024
 _UNITS = {"": 1, "B": 1} | {
     spelling: 1 << 10 * power for power, unit in enumerate("KMGT", start=1) for spelling in (unit, f"{unit}IB")
 }
-_SIZE = re.compile(r"(\d{1,12})\s*([A-Za-z]*)")
+_SIZE = re.compile(r"(\d{1,18})\s*([A-Za-z]*)")
 
 
 class ConfigTable:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
-from pyoci.content.verify import DOCUMENT_LIMIT
+from pyoci.content.limits import ContentLimits, how_to_raise
 from pyoci.errors import ContentError, ContentNotFound, InvalidDocument, RegistryError
 from pyoci.reference import Reference
 from pyoci.registry.failure import TransportFailure
@@ -28,6 +28,10 @@ class Exchange:
         self.reference = reference
         self._readers = session.hosts.endpoints(reference, push=direct)
         self._writing = writing
+
+    def limits(self) -> ContentLimits:
+        """How much an image may be, by the configuration."""
+        return self.session.hosts.content_limits
 
     @property
     def writing(self) -> bool:
@@ -87,21 +91,21 @@ class Exchange:
         Raises:
             RegistryError: no answer. InvalidDocument: it is longer than a document may be.
         """
-        failed = 0
+        failed, limit = 0, self.limits().document_bytes
         while True:
             answer = self.session.send(request)
             length = answer.length() or 0
-            if length > DOCUMENT_LIMIT:
+            if length > limit:
                 answer.close()
-                raise _too_long(request)
+                raise _too_long(request, limit)
             try:
-                raw = answer.read_upto(DOCUMENT_LIMIT)
+                raw = answer.read_upto(limit)
             except TransportFailure as failure:
                 failed += 1
                 self.session.wait(failed, self.session.error_of(failure, request), reason=str(failure))
                 continue
-            if len(raw) > DOCUMENT_LIMIT:
-                raise _too_long(request)
+            if len(raw) > limit:
+                raise _too_long(request, limit)
             return raw, answer
 
     def first(self, ask: Callable[[Endpoint], T]) -> T:
@@ -140,7 +144,8 @@ class Exchange:
             raise ContentNotFound(error.message, hint=error.hint) from error
 
 
-def _too_long(request: Request) -> InvalidDocument:
+def _too_long(request: Request, limit: int) -> InvalidDocument:
     return InvalidDocument(
-        f"cannot {request.purpose}: the answer is longer than the {DOCUMENT_LIMIT} bytes that it may have"
+        f"cannot {request.purpose}: the answer is longer than the {limit} bytes that it may have",
+        hint=how_to_raise("document-size"),
     )

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from pyoci.content.limits import DEFAULT_CONTENT_LIMITS, ContentLimits
 from pyoci.errors import UsageError
 from pyoci.layer.limits import DEFAULT_LIMITS, Limits
 from pyoci.reference import DEFAULT_REGISTRY, Reference
@@ -149,6 +150,8 @@ class HostsConfig:
     network: Network = field(default_factory=Network)
     limits: Limits = DEFAULT_LIMITS
     """How much a layer that came from anywhere may unpack to."""
+    content_limits: ContentLimits = DEFAULT_CONTENT_LIMITS
+    """How much an image that came from anywhere may be."""
 
     def with_insecure(self, hosts: Iterable[str]) -> HostsConfig:
         """The same with `--insecure-registry` given for some hosts."""

@@ -9,6 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from pyoci.content.limits import (
+    DEFAULT_CONTENT_LIMITS,
+    LARGEST_DOCUMENT_BYTES,
+    SMALL_DOCUMENT_BYTES,
+    ContentLimits,
+)
 from pyoci.errors import UsageError
 from pyoci.layer.limits import DEFAULT_LIMITS, Limits
 from pyoci.registry.config_table import ConfigTable, read_toml
@@ -68,6 +74,7 @@ def load_hosts(files: HostFiles, environment: Mapping[str, str], home: Path) -> 
             if files.required:
                 raise UsageError(f"there is no configuration file {path}", hint="--config or PYOCI_CONFIG names it")
             continue
+        limited = merged if _sets_limits(merged) else found
         # A file that was read before counts more: its hosts stay, its rules are found first, its network settings win.
         merged = HostsConfig(
             hosts={**found.hosts, **merged.hosts},
@@ -75,7 +82,8 @@ def load_hosts(files: HostFiles, environment: Mapping[str, str], home: Path) -> 
             certs_dirs=(*merged.certs_dirs, *found.certs_dirs),
             ca_files=(*merged.ca_files, *found.ca_files),
             network=merged.network if merged.network != Network() else found.network,
-            limits=merged.limits if merged.limits != DEFAULT_LIMITS else found.limits,
+            limits=limited.limits,
+            content_limits=limited.content_limits,
         )
     rules = list(merged.rules)
     for path in files.registries_confs:
@@ -115,10 +123,12 @@ def read_config(path: Path, *, home: Path) -> HostsConfig | None:
     ca_files, certs_dirs = general.paths("ca-files"), general.paths("certs-dirs")
     general.finish()
     bounds = top.table("limits")
-    limits = _limits(bounds)
+    limits, content_limits = _limits(bounds), _content_limits(bounds)
     bounds.finish()
     top.finish()
-    return HostsConfig(hosts, tuple(rules), certs_dirs, ca_files, network=network, limits=limits)
+    return HostsConfig(
+        hosts, tuple(rules), certs_dirs, ca_files, network=network, limits=limits, content_limits=content_limits
+    )
 
 
 def read_registries_conf(path: Path, *, home: Path) -> tuple[Rule, ...]:
@@ -228,6 +238,32 @@ def _limits(table: ConfigTable) -> Limits:
         entries=table.whole("layer-entries", default.entries, minimum=1),
         metadata_bytes=table.size("layer-metadata", default.metadata_bytes),
     )
+
+
+_DEEPEST = 100
+"""Indexes and referrers are followed by functions that call themselves."""
+
+
+def _content_limits(table: ConfigTable) -> ContentLimits:
+    default = DEFAULT_CONTENT_LIMITS
+    found = ContentLimits(
+        document_bytes=table.size("document-size", default.document_bytes),
+        image_bytes=table.size("image-size", default.image_bytes),
+        pieces=table.whole("image-pieces", default.pieces, minimum=1),
+        index_depth=table.whole("index-depth", default.index_depth, minimum=1),
+        referrers=table.whole("referrers", default.referrers),
+        referrer_depth=table.whole("referrer-depth", default.referrer_depth, minimum=1),
+    )
+    if not SMALL_DOCUMENT_BYTES <= found.document_bytes <= LARGEST_DOCUMENT_BYTES:
+        raise table.fail("document-size", "must be a size from 64KiB to 256MiB")
+    for key, depth in (("index-depth", found.index_depth), ("referrer-depth", found.referrer_depth)):
+        if depth > _DEEPEST:
+            raise table.fail(key, f"must be a whole number of at most {_DEEPEST}")
+    return found
+
+
+def _sets_limits(config: HostsConfig) -> bool:
+    return (config.limits, config.content_limits) != (DEFAULT_LIMITS, DEFAULT_CONTENT_LIMITS)
 
 
 def _use(table: ConfigTable, key: str, default: MirrorUse) -> MirrorUse:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import BinaryIO
 
+from pyoci.content.limits import ContentLimitsOf, default_limits
 from pyoci.content.protocols import ContentSink, ContentSource
 from pyoci.content.referrers import referrer_entry
 from pyoci.content.verify import read_document
@@ -19,11 +20,20 @@ _PutManifest = Callable[[bytes, str, str], None]
 class NamingSink:
     """A repository as a sink that stores `root` under `name`, a tag or its digest, and everything else as it is."""
 
-    def __init__(self, sink: ContentSink, put_manifest: _PutManifest, root: Descriptor, name: str) -> None:
+    def __init__(
+        self,
+        sink: ContentSink,
+        put_manifest: _PutManifest,
+        root: Descriptor,
+        name: str,
+        *,
+        limits: ContentLimitsOf = default_limits,
+    ) -> None:
         self._sink = sink
         self._put_manifest = put_manifest
         self._root = root
         self._name = name
+        self._limits = limits
         self._named = False
 
     def has(self, descriptor: Descriptor) -> bool:
@@ -33,7 +43,8 @@ class NamingSink:
         if descriptor.digest != self._root.digest:
             self._sink.put(descriptor, stream)
             return
-        self._put_manifest(read_document(stream, descriptor), descriptor.media_type, self._name)
+        raw = read_document(stream, descriptor, limits=self._limits)
+        self._put_manifest(raw, descriptor.media_type, self._name)
         self._named = True
 
     def finish(self, source: ContentSource) -> None:
@@ -43,6 +54,6 @@ class NamingSink:
         if self._named:
             return
         by_digest = self._name == self._root.digest
-        raw = read_document(source.open(self._root), self._root)
+        raw = read_document(source.open(self._root), self._root, limits=self._limits)
         if not by_digest or referrer_entry(raw, self._root) is not None:
             self._put_manifest(raw, self._root.media_type, self._name)

@@ -158,7 +158,11 @@ class Repository:
         """
         self._exchange.begin_writing()
         if is_document(descriptor):
-            self.put_manifest(read_document(stream, descriptor), descriptor.media_type, descriptor.digest)
+            self.put_manifest(
+                read_document(stream, descriptor, limits=self._exchange.limits),
+                descriptor.media_type,
+                descriptor.digest,
+            )
             return
         with self._lock:
             opened = self._opened.pop(descriptor.digest, None)
@@ -276,7 +280,7 @@ class Repository:
     ) -> None:
         from pyoci.content.copy import copy_graph
 
-        sink = NamingSink(self, self.put_manifest, root, name)
+        sink = NamingSink(self, self.put_manifest, root, name, limits=self._exchange.limits)
         copy_graph(
             root,
             source,
@@ -287,6 +291,7 @@ class Repository:
             mount=self.mount,
             assume_complete=True,
             there=there,
+            limits=self._exchange.limits,
             cancelled=self._session.cancelled,
         )
         sink.finish(source)
@@ -305,7 +310,7 @@ class Repository:
                 return False
         except ContentError:
             return False  # there is no such tag, or it means what nobody can use any more
-        return referrer_entry(read_document(source.open(root), root), root) is None
+        return referrer_entry(read_document(source.open(root), root, limits=self._exchange.limits), root) is None
 
     def check_push(self) -> None:
         """Proves that this user may push here: opens an upload and gives it up again.

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Mapping
 from contextlib import suppress
 
+from pyoci.content.limits import stored_limits
 from pyoci.content.verify import read_document
 from pyoci.digest import Digest
 from pyoci.errors import ContentError
@@ -85,7 +86,7 @@ class Documents:
         if known is not None:
             return known
         with suppress(ContentError):
-            raw = read_document(self._inventory.open(descriptor), descriptor)
+            raw = read_document(self._inventory.open(descriptor), descriptor, limits=stored_limits)
             found = document_facts(raw, descriptor)
             self._remember(found)
             return found

@@ -13,6 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
+from pyoci.content.limits import ContentLimits
 from pyoci.content.verify import read_document
 from pyoci.digest import Digest
 from pyoci.errors import ContentNotFound
@@ -53,6 +54,8 @@ class PullEndpoints:
     def __init__(self, shown: Repositories, limits: Limits) -> None:
         self._shown = shown
         self._limits = limits
+        documents = ContentLimits(document_bytes=limits.manifest_bytes)
+        self._document_limits = lambda: documents
 
     def _repository(self, request: Request) -> Repository:
         namespace = request.query_params.get("ns", "")
@@ -93,7 +96,7 @@ class PullEndpoints:
             stream = self._shown.inventory.open(found)
         except ContentNotFound:  # it was to be fetched, and is not there any more
             raise manifest_unknown(request.path_params["reference"]) from None
-        raw = read_document(stream, found, limit=self._limits.manifest_bytes)
+        raw = read_document(stream, found, limits=self._document_limits)
         return Response(raw, headers=headers, media_type=found.media_type)
 
     def blob(self, request: Request) -> Response:

@@ -206,9 +206,10 @@ class Store:
         Raises:
             ContentNotFound, DigestMismatch, InvalidDocument.
         """
+        from pyoci.content.limits import stored_limits
         from pyoci.content.verify import read_document
 
-        return read_document(self.open(descriptor), descriptor)
+        return read_document(self.open(descriptor), descriptor, limits=stored_limits)
 
     # small files beside the blobs
 

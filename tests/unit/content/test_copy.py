@@ -12,11 +12,13 @@ from typing import Any, BinaryIO
 import pytest
 
 from pyoci.content import MemoryContent, copy_graph, read_graph
-from pyoci.content.verify import DOCUMENT_LIMIT
+from pyoci.content.limits import DEFAULT_CONTENT_LIMITS, ContentLimits
 from pyoci.digest import Digest
 from pyoci.errors import Cancelled, ContentNotFound, DigestMismatch, InvalidDocument
 from pyoci.image import Descriptor, Index, Manifest, encode_index, encode_manifest, media_types
 from pyoci.progress import Reporter, TransferKind, TransferOutcome
+
+RAISE = "if an image may be so, raise {} in the table [limits] of config.toml"
 
 
 class Recorder(MemoryContent):
@@ -244,8 +246,34 @@ def test_indexes_may_be_nested_but_not_without_end() -> None:
     for _ in range(8):
         root = add_index(source, root)
     copy_graph(root, source, MemoryContent())
-    with pytest.raises(InvalidDocument, match="nested more than 8 deep"):
-        copy_graph(add_index(source, root), source, MemoryContent())
+    deeper = add_index(source, root)
+    with pytest.raises(InvalidDocument, match="nested more than 8 deep") as caught:
+        copy_graph(deeper, source, MemoryContent())
+    assert caught.value.hint == RAISE.format("index-depth")
+    copy_graph(deeper, source, MemoryContent(), limits=lambda: ContentLimits(index_depth=9))
+
+
+def test_more_pieces_than_are_allowed_are_refused_before_any_moves() -> None:
+    source, sink = MemoryContent(), Recorder()
+    root = add_index(source, add_manifest(source, b"a"), add_manifest(source, b"b"))
+    pieces = 6  # the index, two manifests, their layers, and the config that they share
+    copy_graph(root, source, MemoryContent(), limits=lambda: ContentLimits(pieces=pieces))
+    with pytest.raises(InvalidDocument, match="more than 5 pieces of content below one root") as caught:
+        copy_graph(root, source, sink, limits=lambda: ContentLimits(pieces=pieces - 1))
+    assert caught.value.hint == RAISE.format("image-pieces")
+    assert sink.stored == []
+
+
+def test_more_bytes_than_are_allowed_are_refused_before_any_moves() -> None:
+    source, sink = MemoryContent(), Recorder()
+    root = add_manifest(source, b"a" * 1000)
+    graph = read_graph(root, source)
+    size = sum(piece.size for piece in (*graph.blobs, *(document for document, _ in graph.documents)))
+    copy_graph(root, source, MemoryContent(), limits=lambda: ContentLimits(image_bytes=size))
+    with pytest.raises(InvalidDocument, match=f"more than {size - 1} bytes of content below one root") as caught:
+        copy_graph(root, source, sink, limits=lambda: ContentLimits(image_bytes=size - 1))
+    assert caught.value.hint == RAISE.format("image-size")
+    assert sink.stored == []
 
 
 def test_an_index_that_contains_itself_ends_in_an_error() -> None:
@@ -271,7 +299,7 @@ def test_an_index_of_too_many_pieces_is_refused() -> None:
 
 def test_a_document_beyond_the_limit_is_not_read() -> None:
     source = Recorder()
-    root = Descriptor(media_types.INDEX, Digest("sha256:" + "0" * 64), DOCUMENT_LIMIT + 1)
+    root = Descriptor(media_types.INDEX, Digest("sha256:" + "0" * 64), DEFAULT_CONTENT_LIMITS.document_bytes + 1)
     source._blobs[root.digest] = b""
     with pytest.raises(InvalidDocument, match="more than the 4194304"):
         copy_graph(root, source, MemoryContent())

@@ -13,6 +13,7 @@ import pytest
 
 from pyoci.content import MemoryContent, copy_graph
 from pyoci.content.layout import DirectoryLayout
+from pyoci.content.limits import ContentLimits
 from pyoci.content.names import IMAGE_NAME, REF_NAME, with_name
 from pyoci.digest import Digest
 from pyoci.errors import ContentError, ContentNotFound, DigestMismatch, InvalidDocument, UsageError
@@ -257,8 +258,17 @@ def test_a_changed_blob_is_found_out_when_it_is_read(layout: DirectoryLayout) ->
 def test_an_index_beyond_the_limit_is_not_read(layout: DirectoryLayout) -> None:
     layout.add_roots([])
     (layout.path / "index.json").write_bytes(b" " * (4 << 20) + b"{}")
-    with pytest.raises(InvalidDocument, match=r"index\.json is larger than the 4194304 bytes"):
+    with pytest.raises(InvalidDocument, match=r"index\.json is larger than the 4194304 bytes") as caught:
         layout.index()
+    assert caught.value.hint == "if an image may be so, raise document-size in the table [limits] of config.toml"
+
+
+def test_an_index_may_be_as_large_as_was_said(layout: DirectoryLayout) -> None:
+    layout.add_roots([])
+    path = layout.path / "index.json"
+    path.write_bytes(path.read_bytes() + b" " * (4 << 20))
+    allowing = DirectoryLayout(layout.path, limits=lambda: ContentLimits(document_bytes=5 << 20))
+    assert allowing.index().manifests == ()
 
 
 def with_link(layout: DirectoryLayout, outside: Path, name: str) -> None:

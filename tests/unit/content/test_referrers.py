@@ -10,6 +10,7 @@ import pytest
 
 from pyoci.content import MemoryContent, copy_graph
 from pyoci.content.layout import DirectoryLayout
+from pyoci.content.limits import ContentLimits
 from pyoci.content.names import REF_NAME, with_subject
 from pyoci.content.referrers import Referrer, fallback_tag, find_referrers
 from pyoci.digest import Digest
@@ -106,16 +107,22 @@ def test_referrers_without_end_are_refused() -> None:
     subject = FIRST.root
     for number in range(10):
         subject = source.attach(subject, str(number).encode())
-    with pytest.raises(InvalidDocument, match="refer to each other more than 8 deep"):
+    with pytest.raises(InvalidDocument, match="refer to each other more than 8 deep") as caught:
         find_referrers(FIRST.root, source)
+    assert caught.value.hint == "if an image may be so, raise referrer-depth in the table [limits] of config.toml"
+    assert len(find_referrers(FIRST.root, source, limits=lambda: ContentLimits(referrer_depth=10))) == 10
+    with pytest.raises(InvalidDocument, match="refer to each other more than 9 deep"):
+        find_referrers(FIRST.root, source, limits=lambda: ContentLimits(referrer_depth=9))
 
 
 def test_referrers_beyond_number_are_refused() -> None:
     source = Listed()
     for number in range(1001):
         source.attach(FIRST.root, str(number).encode())
-    with pytest.raises(InvalidDocument, match="more than 1000 manifests refer to"):
+    with pytest.raises(InvalidDocument, match="more than 1000 manifests refer to") as caught:
         find_referrers(FIRST.root, source)
+    assert caught.value.hint == "if an image may be so, raise referrers in the table [limits] of config.toml"
+    assert len(find_referrers(FIRST.root, source, limits=lambda: ContentLimits(referrers=1001))) == 1001
 
 
 def layout_with(path: Path, entries: list[Descriptor], source: Listed) -> DirectoryLayout:

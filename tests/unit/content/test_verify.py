@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pyoci.content.limits import DEFAULT_CONTENT_LIMITS, SMALL_DOCUMENT_BYTES, ContentLimits
 from pyoci.content.observed import ObservedReader
-from pyoci.content.verify import DOCUMENT_LIMIT, VerifyingReader, read_document, verified, verifies
+from pyoci.content.verify import VerifyingReader, read_document, verified, verifies
 from pyoci.digest import Digest
 from pyoci.errors import DigestMismatch, InvalidDocument
 from pyoci.image.descriptor import Descriptor
@@ -127,19 +128,34 @@ def test_a_document_is_read_whole_and_its_stream_closed() -> None:
 def test_a_document_that_is_promised_too_large_is_not_read() -> None:
     stream = io.BytesIO(DATA)
     with pytest.raises(InvalidDocument) as caught:
-        read_document(stream, replace(WANTED, size=DOCUMENT_LIMIT + 1))
+        read_document(stream, replace(WANTED, size=DEFAULT_CONTENT_LIMITS.document_bytes + 1))
     assert caught.value.message == f"{WANTED.digest} is 4194305 bytes, more than the 4194304 that a document may have"
+    assert caught.value.hint == "if an image may be so, raise document-size in the table [limits] of config.toml"
     assert stream.closed
 
 
+def test_a_limit_can_be_set_and_is_not_asked_for_what_is_small() -> None:
+    def asked() -> ContentLimits:
+        raise AssertionError
+
+    small, large = b" " * SMALL_DOCUMENT_BYTES, b" " * (SMALL_DOCUMENT_BYTES + 1)
+    assert read_document(io.BytesIO(small), descriptor_of(small), limits=asked) == small
+    lowest = ContentLimits(document_bytes=SMALL_DOCUMENT_BYTES)
+    with pytest.raises(InvalidDocument, match="65537 bytes, more than the 65536"):
+        read_document(io.BytesIO(large), descriptor_of(large), limits=lambda: lowest)
+    higher = ContentLimits(document_bytes=len(large))
+    assert read_document(io.BytesIO(large), descriptor_of(large), limits=lambda: higher) == large
+
+
 def test_a_document_of_just_the_limit_is_read() -> None:
-    data = b" " * DOCUMENT_LIMIT
+    data = b" " * DEFAULT_CONTENT_LIMITS.document_bytes
     assert read_document(io.BytesIO(data), descriptor_of(data)) == data
 
 
 def test_a_document_that_lies_about_its_size_is_refused() -> None:
+    stream = io.BytesIO(b" " * (DEFAULT_CONTENT_LIMITS.document_bytes + 1))
     with pytest.raises(DigestMismatch):
-        read_document(io.BytesIO(b" " * (DOCUMENT_LIMIT + 1)), replace(WANTED, digest=Digest(WANTED.digest)))
+        read_document(stream, replace(WANTED, digest=Digest(WANTED.digest)))
 
 
 LONG = DATA * 10

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from pyoci.content.limits import ContentLimits
 from pyoci.errors import UsageError
 from pyoci.layer.limits import Limits
 from pyoci.registry.hosts import HostsConfig, HostSettings, Mirror, Network, Rule
@@ -44,6 +45,12 @@ def test_everything_that_can_be_set(tmp_path: Path) -> None:
         unpacked-ratio = 2000
         layer-entries = 5_000_000
         layer-metadata = "2GiB"
+        document-size = "8MiB"
+        image-size = "2TiB"
+        image-pieces = 20_000
+        index-depth = 9
+        referrers = 5000
+        referrer-depth = 10
 
         [registry."docker.io"]
         mirrors = ["mirror.example:5000/hub", { location = "m2.example", insecure = true, use = "digest-only" }]
@@ -96,6 +103,7 @@ def test_everything_that_can_be_set(tmp_path: Path) -> None:
         ca_files=(Path("/etc/corp.pem"), tmp_path / "beside.pem", HOME / "own.pem"),
         network=Network(3, 20.5, 600, 2, 0.1, 5, 2048, 30),
         limits=Limits(uncompressed_bytes=1 << 40, ratio=2000, entries=5_000_000, metadata_bytes=2 << 30),
+        content_limits=ContentLimits(8 << 20, 2 << 40, 20_000, 9, 5000, 10),
     )
 
 
@@ -116,6 +124,12 @@ def test_an_empty_file_says_nothing_and_no_file_is_none(tmp_path: Path) -> None:
         ('[host."a"]\nca-files = "one"', 'host."a".ca-files must be an array of strings', ""),
         ("host = 3", "host must be a table", ""),
         ("[host]\na = 3", 'host."a" must be a table', ""),
+        ("[limits]\ndocument-size = '32KiB'", "limits.document-size must be a size from 64KiB to 256MiB", ""),
+        ("[limits]\ndocument-size = '1GiB'", "limits.document-size must be a size from 64KiB to 256MiB", ""),
+        ("[limits]\nindex-depth = 0", "limits.index-depth must be a whole number of at least 1", ""),
+        ("[limits]\nindex-depth = 101", "limits.index-depth must be a whole number of at most 100", ""),
+        ("[limits]\nreferrer-depth = 101", "limits.referrer-depth must be a whole number of at most 100", ""),
+        ("[limits]\nimage-pieces = 0", "limits.image-pieces must be a whole number of at least 1", ""),
         ("[network]\nattempts = 0", "network.attempts must be a whole number of at least 1", ""),
         ("[network]\nattempts = true", "network.attempts must be a whole number of at least 1", ""),
         ("[network]\nstall-timeout = 0", "network.stall-timeout must be a number of seconds above 0", ""),
@@ -258,6 +272,16 @@ def test_several_files_together(tmp_path: Path) -> None:
     assert config.ca_files == (Path("/s.pem"), Path("/ssl.pem"))
     assert config.certs_dirs == (Path("/c"),)
     assert config.proxies == Proxies(https="http://proxy")
+
+
+def test_of_two_tables_of_limits_the_first_counts_whole(tmp_path: Path) -> None:
+    user, system = tmp_path / "user", tmp_path / "system"
+    user.write_text("[limits]\nimage-pieces = 5\n")
+    system.write_text("[limits]\nlayer-entries = 7\nimage-pieces = 9\n")
+    both = load_hosts(HostFiles((user, system), (), ()), {}, HOME)
+    assert (both.content_limits, both.limits) == (ContentLimits(pieces=5), Limits())
+    alone = load_hosts(HostFiles((tmp_path / "none", system), (), ()), {}, HOME)
+    assert (alone.content_limits, alone.limits) == (ContentLimits(pieces=9), Limits(entries=7))
 
 
 def test_where_files_are(tmp_path: Path) -> None:
