@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import http.client
 import io
+from collections.abc import Callable
 from typing import Any
-
-from urllib3.connection import HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from pyoci.registry.hosts import Network
 from pyoci.registry.pace import Pace
 
-__all__ = ["pool_classes"]
+__all__ = ["timed_answers"]
 
 _BUFFER = 64 * 1024
 
@@ -47,37 +45,12 @@ class _Measured(io.RawIOBase):
         super().close()
 
 
-class _QuietConnection(HTTPSConnection):
-    """A connection that was asked not to verify: the library's warning to the developer is not for our user."""
+def timed_answers(network: Network, host: str) -> Callable[..., http.client.HTTPResponse]:
+    """What stands for `http.client.HTTPResponse` in a connection to this host."""
 
-    def connect(self) -> None:
-        super().connect()
-        self.is_verified = True
+    def begin(sock: Any, *args: Any, **kwargs: Any) -> http.client.HTTPResponse:
+        response = http.client.HTTPResponse(sock, *args, **kwargs)
+        response.fp = io.BufferedReader(_Measured(response.fp.detach(), Pace(network, host)), _BUFFER)
+        return response
 
-
-def pool_classes(network: Network, *, verify: bool) -> dict[str, Any]:
-    """Classes of connection pools by scheme, for a manager of pools."""
-
-    def answer(host: str) -> Any:
-        def begin(sock: Any, *args: Any, **kwargs: Any) -> http.client.HTTPResponse:
-            response = http.client.HTTPResponse(sock, *args, **kwargs)
-            response.fp = io.BufferedReader(_Measured(response.fp.detach(), Pace(network, host)), _BUFFER)
-            return response
-
-        return begin
-
-    class Pool(HTTPConnectionPool):
-        def _new_conn(self) -> Any:
-            made: Any = super()._new_conn()
-            made.response_class = answer(f"{self.host}:{self.port}" if self.port else self.host)
-            return made
-
-    class SecurePool(HTTPSConnectionPool):
-        ConnectionCls = HTTPSConnection if verify else _QuietConnection
-
-        def _new_conn(self) -> Any:
-            made: Any = super()._new_conn()
-            made.response_class = answer(f"{self.host}:{self.port}" if self.port not in (None, 443) else self.host)
-            return made
-
-    return {"http": Pool, "https": SecurePool}
+    return begin

@@ -201,6 +201,7 @@ class Session:
                     proxy=self.hosts.proxies.of(base),
                     read_seconds=min(self.hosts.network.stall_seconds, 4 * _PROBE_SECONDS),
                     connect_seconds=min(self.hosts.network.connect_seconds, _PROBE_SECONDS),
+                    is_question=True,
                 )
             except TransportFailure as failure:
                 failures.append(failure)
@@ -338,6 +339,7 @@ class Session:
                     tls=self.hosts.tls_of(host),
                     proxy=self.hosts.proxies.of(token.url),
                     read_seconds=self.hosts.network.stall_seconds,
+                    is_question=True,
                 )
                 if answer.status == 200:
                     return answer.read_upto(_TOKEN_BODY_LIMIT)

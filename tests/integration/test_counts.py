@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.accounts import ROOT
+from tests.integration.real.registry import real_registry
 
 DOCKERFILE = """\
 FROM scratch AS builder
@@ -122,6 +123,22 @@ def test_an_unchanged_build_is_not_planned_and_imports_little(build: Build) -> N
     assert not {name for name in own if name.startswith(("pyoci.dockerfile", "pyoci.layer", "pyoci.image.config"))}
     assert not own & {"pyoci.api.building", "pyoci.build.solver", "pyoci.snapshot", "zlib_ng", "isal", "rich"}
     assert len(own) < 80, sorted(own)
+
+
+@pytest.mark.needs_registry
+def test_an_unchanged_build_that_is_pushed_asks_for_its_tag_alone(build: Build, tmp_path: Path) -> None:
+    time.sleep(0.1)
+    with real_registry(tmp_path / "registry") as registry:
+        build.command[-2:] = [f"{registry.host}/counted:1", "--push", build.command[-1]]
+        build.run()
+        build.run()  # keeps what the image's looks say
+        before = len(registry.requests())
+        output = build.run()
+        asked = registry.requests()[before:]
+    loaded = set(build.counted()["modules"])
+    assert "CACHED" in output
+    assert asked == ["GET /v2/", "HEAD /v2/counted/manifests/1"], "what a loopback registry speaks, and the tag"
+    assert not loaded & {"requests", "urllib3", "certifi", "concurrent.futures", "pyoci.api.building"}
 
 
 def test_the_kernel_sees_neither_socket_nor_process(build: Build, tmp_path: Path) -> None:

@@ -21,4 +21,8 @@ def imported_by(*modules: str) -> set[str]:
 def test_configuration_and_credentials_need_no_http_library() -> None:
     found = imported_by(*LIGHT)
     assert not found & {"requests", "urllib3", "ssl", "http.client", "subprocess", "concurrent.futures"}
-    assert "requests" in imported_by("pyoci.registry.client")
+
+
+def test_a_client_that_has_asked_nothing_needs_none() -> None:
+    assert not imported_by("pyoci.registry.client", "pyoci.registry.questions") & {"requests", "urllib3", "certifi"}
+    assert "requests" in imported_by("pyoci.registry.pools")

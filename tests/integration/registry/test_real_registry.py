@@ -246,7 +246,7 @@ def test_a_blob_that_is_broken_off_in_the_registry_goes_on(plain: RealRegistry) 
         client._session.close()
         stream = repository.open(image.layers[0])
         first = stream.read(200_000)
-        stream.raw._stream._answer._raw._fp.close()  # type: ignore[attr-defined]  # the line goes dead
+        stream.raw._stream._answer.stream._raw._fp.close()  # type: ignore[attr-defined]  # the line goes dead
         assert first + stream.read() == image.content.open(image.layers[0]).read()
 
 

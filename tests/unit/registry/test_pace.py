@@ -11,7 +11,7 @@ from pyoci.errors import RegistryError
 from pyoci.registry.failure import TransportFailure
 from pyoci.registry.hosts import Network
 from pyoci.registry.pace import Pace
-from pyoci.registry.transport import _Pieces
+from pyoci.registry.pools import _Pieces
 from tests.fakes.registry import Delay, Fault, Trickle
 from tests.registry_world import CALM, sample_image, world
 
