@@ -260,7 +260,8 @@ def transport_error(purpose: str, failure: TransportFailure, *, method: str, url
         "stall": "try again; what was already sent or fetched is not lost",
         "slow": "try again later; low-speed-limit in config.toml says how slow is too slow",
         "broken": "try again; what was already sent or fetched is not lost",
-        "certificate": f"put the CA's certificate into certs.d/{registry}/ca.crt or name it in config.toml as ca-files",
+        "certificate": "name the certificate of its CA with --ca-file or as ca-files in config.toml, or put it into "
+        f"certs.d/{registry}/ca.crt",
         "plain": f"if it really is a registry without TLS, allow it: --insecure-registry {registry}",
         "tls": f"check the TLS configuration of {failure.host}",
         "proxy": "check HTTPS_PROXY, HTTP_PROXY and NO_PROXY",

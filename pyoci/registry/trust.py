@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import os
+import re
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from pyoci.errors import UsageError
 from pyoci.registry.hosts import Tls
 
-__all__ = ["make_context"]
+__all__ = ["SYSTEM_BUNDLES", "load_system_store", "make_context"]
+
+SYSTEM_BUNDLES = (
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+)
+"""Where distributions keep all CAs in one file (Debian and Alpine, Red Hat, SUSE, Red Hat's newer ones, Alpine)."""
+_HASHED = re.compile(r"[0-9a-f]{8}\.\d+")
 
 
 def make_context(tls: Tls) -> ssl.SSLContext:
@@ -20,7 +33,7 @@ def make_context(tls: Tls) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if tls.verify:
-        _load_system_store(context)
+        load_system_store(context)
     else:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
@@ -34,15 +47,31 @@ def make_context(tls: Tls) -> ssl.SSLContext:
     return context
 
 
-def _load_system_store(context: ssl.SSLContext) -> None:
-    """The system's CAs; those that come with the HTTP library where there is no system store."""
-    paths = ssl.get_default_verify_paths()
-    if paths.cafile or paths.capath:
+def load_system_store(
+    context: ssl.SSLContext, paths: ssl.DefaultVerifyPaths | None = None, bundles: Sequence[str] = SYSTEM_BUNDLES
+) -> None:
+    """The CAs that OpenSSL was built to trust, or `SSL_CERT_FILE` and `SSL_CERT_DIR` name; else the first of `bundles`
+    that is there, for an interpreter that was built elsewhere; else those that come with `requests`.
+    """
+    paths = paths or ssl.get_default_verify_paths()
+    if paths.cafile or _is_hashed(paths.capath):
         context.load_default_certs()
-    if not paths.cafile and not context.cert_store_stats()["x509_ca"]:
-        import certifi
+        return
+    for bundle in bundles:
+        with suppress(OSError):
+            context.load_verify_locations(bundle)
+            return
+    import certifi
 
-        context.load_verify_locations(certifi.where())
+    context.load_verify_locations(certifi.where())
+
+
+def _is_hashed(directory: str | None) -> bool:
+    """Whether OpenSSL finds certificates in a directory, which is by names such as `9d04f354.0`."""
+    try:
+        return any(_HASHED.fullmatch(name) for name in os.listdir(directory)) if directory else False  # noqa: PTH208
+    except OSError:
+        return False
 
 
 def _no_password() -> str:

@@ -163,23 +163,25 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def make_certificates(directory: Path) -> Certificates:
+def make_certificates(directory: Path, *, name: str = "localhost") -> Certificates:
     """A CA and a server certificate signed by it, made by openssl."""
     directory.mkdir(parents=True, exist_ok=True)
     _openssl(
         directory, "req", "-x509", *NEW_KEY, "-days", "2", "-keyout", "ca.key", "-out", "ca.crt", "-subj", "/CN=CA"
     )
     found = Certificates(directory / "ca.crt", directory / "server.crt", directory / "server.key", directory / "ca.key")
-    sign_certificate(found, directory / "server.crt", directory / "server.key")
+    sign_certificate(found, directory / "server.crt", directory / "server.key", name=name)
     return found
 
 
-def sign_certificate(authority: Certificates, certificate: Path, key: Path, *, rsa: bool = False) -> None:
-    """Writes a new key and a certificate for localhost that the CA signed."""
+def sign_certificate(
+    authority: Certificates, certificate: Path, key: Path, *, rsa: bool = False, name: str = "localhost"
+) -> None:
+    """Writes a new key and a certificate for a host on loopback that the CA signed."""
     directory = certificate.parent
     kind = ("-newkey", "rsa:2048", "-nodes") if rsa else NEW_KEY
-    _openssl(directory, "req", *kind, "-keyout", str(key), "-out", "request.csr", "-subj", "/CN=localhost")
-    (directory / "names").write_text("subjectAltName=DNS:localhost,IP:127.0.0.1\n")
+    _openssl(directory, "req", *kind, "-keyout", str(key), "-out", "request.csr", "-subj", f"/CN={name}")
+    (directory / "names").write_text(f"subjectAltName=DNS:{name},IP:127.0.0.1\n")
     signed_by = ("-CA", str(authority.ca), "-CAkey", str(authority.ca_key), "-CAcreateserial")
     form = ("-days", "2", "-extfile", "names", "-out", str(certificate))
     _openssl(directory, "x509", "-req", "-in", "request.csr", *signed_by, *form)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.conformance.base_image import write_base_layout
@@ -16,6 +17,8 @@ ROOT = Path(__file__).resolve().parents[3]
 @dataclass(frozen=True, slots=True)
 class CommandLine:
     directory: Path
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """Further ones of the environment."""
 
     def environment(self) -> dict[str, str]:
         return {
@@ -24,6 +27,7 @@ class CommandLine:
             "XDG_RUNTIME_DIR": str(self.directory / "run"),
             "PYOCI_HOME": str(self.directory / "store"),
             "PYTHONPATH": str(ROOT),
+            **self.variables,
         }
 
     def command(self, *arguments: str) -> list[str]:

@@ -119,7 +119,8 @@ def test_a_certificate_of_another_ca_is_not_trusted(guarded: RealRegistry, tmp_p
     ):
         client.repository(parse_reference(f"{guarded.host}/round/app:1")).resolve()
     assert caught.value.hint == (
-        f"put the CA's certificate into certs.d/{guarded.host}/ca.crt or name it in config.toml as ca-files"
+        "name the certificate of its CA with --ca-file or as ca-files in config.toml, or put it into "
+        f"certs.d/{guarded.host}/ca.crt"
     )
 
 
