@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
-from typing import assert_never, cast
+from typing import TYPE_CHECKING, assert_never, cast
 
 from pyoci.api.places import ArchivePlace, LayoutPlace, Place, RegistryPlace, StorePlace, parse_place
 from pyoci.api.services import Options, Services, opened
 from pyoci.api.transfer import find_image, push_descriptor
 from pyoci.content import ContentSource, copy_graph
+from pyoci.content.digest_tags import DigestTag, find_digest_tags
 from pyoci.content.names import REF_NAME, with_name, with_subject
 from pyoci.content.referrers import Referrer, ReferrerSource, find_referrers
 from pyoci.digest import Digest
@@ -19,6 +20,13 @@ from pyoci.platforms import parse_platform
 from pyoci.reference import Reference, parse_reference
 from pyoci.resolver import select_manifest
 from pyoci.values import dataclass, replace
+
+if TYPE_CHECKING:
+    from pyoci.content.archive import ArchiveContent
+    from pyoci.content.layout import DirectoryLayout
+
+_NOT_IN_STORE = "the store keeps no referrers"
+_WHERE_REFERRERS_ARE = "name the image in its registry, in an oci-layout: or an oci-archive:"
 
 __all__ = ["FoundImage", "copy", "find_at", "referrer_source"]
 
@@ -34,6 +42,14 @@ class FoundImage:
     """What it is called there, if that is a name and a tag."""
     referrers: tuple[Referrer, ...] = ()
     """What is to be copied with it, though it is not below it."""
+    digest_tags: tuple[DigestTag, ...] = ()
+    """The same, of what a tag attaches to it."""
+
+    @property
+    def attached(self) -> tuple[Descriptor, ...]:
+        """Of both kinds."""
+        by_subject = tuple(referrer.descriptor for referrer in self.referrers)
+        return by_subject + tuple(tagged.descriptor for tagged in self.digest_tags)
 
 
 def copy(
@@ -42,6 +58,7 @@ def copy(
     *,
     platform: str = "",
     referrers: bool = False,
+    digest_tags: bool = False,
     options: Options | None = None,
 ) -> Digest:
     """Copies an image from one place to another; returns the digest of what was copied.
@@ -49,7 +66,8 @@ def copy(
     Places are written as `pyoci.api.places` says. Of an index everything is copied, or with `platform` one image. What
     the destination has is not sent again, and what is in another repository of the same registry is mounted. In a
     layout or archive without a NAME, the image keeps the name that it had. With `referrers`, what refers to anything
-    that is copied (signatures, SBOMs, attestations) goes along; the image is there and named before they are.
+    that is copied (signatures, SBOMs, attestations) goes along; the image is there and named before they are. With
+    `digest_tags`, so does what tags such as `sha256-<hex>.sig` attach to anything that is copied, under these tags.
 
     Raises:
         ContentNotFound: there is no such image, or none for the platform.
@@ -60,7 +78,7 @@ def copy(
     options = options or Options()
     origin = parse_place(source, options.environment)
     target = parse_place(destination, options.environment)
-    if referrers:
+    if referrers or digest_tags:
         _check_keeps_referrers(target, destination)
     with opened(options) as services, ExitStack() as stack:
         found = find_at(origin, services, stack)
@@ -74,6 +92,8 @@ def copy(
                 found.root, referrer_source(found), doubted=services.reporter.warning, limits=services.limits
             )
             found = replace(found, referrers=attached)
+        if digest_tags:
+            found = replace(found, digest_tags=_digest_tags(found, services))
         _deliver(found, target, services)
         return found.root.digest
 
@@ -123,10 +143,34 @@ def referrer_source(found: FoundImage) -> ReferrerSource:
         UsageError: its place keeps none.
     """
     if isinstance(found.place, StorePlace):
-        raise UsageError(
-            "the store keeps no referrers", hint="name the image in its registry, in an oci-layout: or an oci-archive:"
-        )
+        raise UsageError(_NOT_IN_STORE, hint=_WHERE_REFERRERS_ARE)
     return cast("ReferrerSource", found.content)
+
+
+def _digest_tags(found: FoundImage, services: Services) -> tuple[DigestTag, ...]:
+    """What tags attach to the image and to what is copied with it.
+
+    Raises:
+        UsageError: its place keeps no tags beside it.
+        RegistryError: the registry lists no tags.
+    """
+    tags: Iterable[str]
+    resolve: Callable[[str], Descriptor]
+    match found.place:
+        case RegistryPlace(reference):
+            repository = services.client.repository(reference)
+            tags, resolve = repository.tags(), repository.resolve
+        case LayoutPlace() | ArchivePlace():
+            tagged = cast("DirectoryLayout | ArchiveContent", found.content).tagged()
+            tags, resolve = tagged, tagged.__getitem__
+        case StorePlace():
+            raise UsageError(_NOT_IN_STORE, hint=_WHERE_REFERRERS_ARE)
+        case _:
+            assert_never(found.place)
+    roots = (found.root, *(referrer.descriptor for referrer in found.referrers))
+    return find_digest_tags(
+        roots, found.content, tags, resolve, doubted=services.reporter.warning, limits=services.limits
+    )
 
 
 def _check_keeps_referrers(target: Place, text: str) -> None:
@@ -156,7 +200,7 @@ def _deliver(found: FoundImage, target: Place, services: Services) -> None:
 
             entry = _entry(found, name)
             layout = DirectoryLayout(path, limits=services.limits)
-            for root in (found.root, *(referrer.descriptor for referrer in found.referrers)):
+            for root in (found.root, *found.attached):
                 copy_graph(
                     root,
                     found.content,
@@ -165,7 +209,7 @@ def _deliver(found: FoundImage, target: Place, services: Services) -> None:
                     reporter=services.reporter,
                     cancelled=services.cancelled,
                 )
-            layout.add_roots([entry], _attached(found))
+            layout.add_roots([entry, *_tagged(found, name)], _attached(found))
         case ArchivePlace():
             _archive(found, target, services)
         case _:
@@ -190,6 +234,9 @@ def _push(found: FoundImage, reference: Reference, services: Services) -> None:
     repository = services.client.repository(reference, mount_from=mount_from)
     repository.push(found.root, found.content)
     repository.push_referrers(found.referrers, found.content)
+    for attached in found.digest_tags:
+        named = services.client.repository(reference.with_tag(attached.tag), mount_from=mount_from)
+        named.push(attached.descriptor, found.content)
 
 
 def _store(found: FoundImage, reference: Reference, services: Services) -> None:
@@ -219,7 +266,8 @@ def _archive(found: FoundImage, target: ArchivePlace, services: Services) -> Non
 
     content, reporter, cancelled, limits = found.content, services.reporter, services.cancelled, services.limits
     if target.format == "oci":
-        roots = [NamedRoot(_entry(found, target.name)), *(NamedRoot(entry) for entry in _attached(found))]
+        entries = (_entry(found, target.name), *_tagged(found, target.name), *_attached(found))
+        roots = [NamedRoot(entry) for entry in entries]
         with output_stream(str(target.path), services) as stream:
             write_oci_archive(roots, content, stream, limits=limits, reporter=reporter, cancelled=cancelled)
         return
@@ -242,6 +290,19 @@ def _named(text: str) -> Reference:
 def _attached(found: FoundImage) -> list[Descriptor]:
     """The entries of index.json for what refers to the image."""
     return [with_subject(referrer.descriptor, referrer.subject) for referrer in found.referrers]
+
+
+def _tagged(found: FoundImage, name: str) -> list[Descriptor]:
+    """The entries of index.json for what tags attach to the image: called as the image is, with their own tags."""
+    image = found.name
+    if name:
+        image = _named(name) if any(mark in name for mark in "/:@") else None
+    return [
+        with_name(attached.descriptor, image.with_tag(attached.tag))
+        if image
+        else replace(attached.descriptor, annotations={**attached.descriptor.annotations, REF_NAME: attached.tag})
+        for attached in found.digest_tags
+    ]
 
 
 def _entry(found: FoundImage, name: str) -> Descriptor:

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, cast
 from pyoci.content.docker_archive import read_docker_manifest
 from pyoci.content.layout import check_layout_version
 from pyoci.content.limits import ContentLimitsOf, default_limits, how_to_raise
-from pyoci.content.names import find_root, images_of, with_name
+from pyoci.content.names import find_root, images_of, tags_of, with_name
 from pyoci.content.outer import seekable
 from pyoci.content.referrers import referrers_among
 from pyoci.content.sniff import document_descriptor
@@ -137,6 +137,10 @@ class ArchiveContent:
     def images(self) -> list[tuple[tuple[str, ...], Descriptor]]:
         """Every image with its whole names (`docker.io/library/app:1`), in the order of the archive."""
         return list(self._images)
+
+    def tagged(self) -> dict[str, Descriptor]:
+        """What each tag of index.json means, images or not."""
+        return tags_of(self._roots)
 
     def find(self, wanted: str = "") -> Descriptor:
         """The image that a name, a tag or `@sha256:…` means; nothing means `latest`, or the only one.

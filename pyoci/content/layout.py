@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from pyoci.content.limits import ContentLimitsOf, default_limits, how_to_raise
-from pyoci.content.names import IMAGE_NAME, REF_NAME, find_root, images_of
+from pyoci.content.names import IMAGE_NAME, REF_NAME, find_root, images_of, tags_of
 from pyoci.content.referrers import referrers_among
 from pyoci.content.sniff import document_descriptor
 from pyoci.content.verify import VerifyingReader, verified
@@ -91,6 +91,10 @@ class DirectoryLayout:
     def images(self) -> list[tuple[tuple[str, ...], Descriptor]]:
         """Every image of index.json with its whole names. Raises as `index`."""
         return images_of(self.index().manifests)
+
+    def tagged(self) -> dict[str, Descriptor]:
+        """What each tag of index.json means, images or not. Raises as `index`."""
+        return tags_of(self.index().manifests)
 
     def find(self, wanted: str = "") -> Descriptor:
         """The image that a name, a tag or `@sha256:…` means; nothing means `latest`, or the only one.

@@ -6,6 +6,7 @@ containerd and BuildKit and often a whole name for skopeo and podman (image-spec
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 
 from pyoci.digest import Digest, parse_digest
@@ -14,12 +15,23 @@ from pyoci.image.descriptor import Descriptor
 from pyoci.reference import Reference, parse_reference
 from pyoci.values import replace
 
-__all__ = ["IMAGE_NAME", "REF_NAME", "find_root", "images_of", "names_of", "with_name", "with_subject"]
+__all__ = [
+    "IMAGE_NAME",
+    "REF_NAME",
+    "find_root",
+    "images_of",
+    "names_of",
+    "tag_subject",
+    "tags_of",
+    "with_name",
+    "with_subject",
+]
 
 IMAGE_NAME = "io.containerd.image.name"
 REF_NAME = "org.opencontainers.image.ref.name"
 _SUBJECT = "io.containerd.manifest.subject"
 """What containerd puts on entries that are attached to another one, such as attestations, and no images themselves."""
+_DIGEST_TAG = re.compile(r"(sha(?:256|512)-[0-9a-f]{64})\.[\w.-]+", re.ASCII)
 
 
 def with_name(root: Descriptor, reference: Reference) -> Descriptor:
@@ -47,14 +59,39 @@ def names_of(root: Descriptor) -> tuple[str, ...]:
         return ()
 
 
+def tag_subject(tag: str) -> str:
+    """`sha256-<hex>` of `sha256-<hex>.sig` and all tags of that form, which attach something; empty for others."""
+    match = _DIGEST_TAG.fullmatch(tag)
+    return match[1] if match is not None else ""
+
+
+def _tag_of(root: Descriptor) -> str:
+    """The tag of an entry, by its whole name or alone; empty where it has none."""
+    for name in names_of(root):
+        return parse_reference(name).tag or ""
+    return root.annotations.get(REF_NAME, "")
+
+
+def tags_of(roots: Iterable[Descriptor]) -> dict[str, Descriptor]:
+    """What each tag means among the entries, whatever the name before it; of two with one tag the first."""
+    found: dict[str, Descriptor] = {}
+    for root in roots:
+        if tag := _tag_of(root):
+            found.setdefault(tag, _unnamed(root))
+    return found
+
+
 def images_of(roots: Iterable[Descriptor]) -> list[tuple[tuple[str, ...], Descriptor]]:
     """The images with all their names, entries of one digest together; annotations that named them are taken off.
 
-    What is attached to images, and artifacts without a name, are none: oras lists all that a layout has.
+    What is attached to images, by a subject or by a tag, and artifacts without a name are none: oras lists all that a
+    layout has.
     """
     found: dict[Digest, tuple[list[str], Descriptor]] = {}
     for root in roots:
         if _SUBJECT in root.annotations or (root.artifact_type and not names_of(root)):
+            continue
+        if tag_subject(_tag_of(root)):
             continue
         names, _ = found.setdefault(root.digest, ([], root))
         names += [name for name in names_of(root) if name not in names]

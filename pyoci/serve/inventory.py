@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from pyoci.content.layout import DirectoryLayout
-from pyoci.content.names import REF_NAME
+from pyoci.content.names import REF_NAME, names_of
 from pyoci.content.protocols import ContentSource
 from pyoci.digest import Digest
 from pyoci.errors import Cancelled, UsageError
@@ -181,8 +181,8 @@ class LayoutInventory:
         for names, root in self._layout.images():
             found += [(reference, root) for reference in map(parse_reference, names) if reference.tag]
         for entry in self._layout.index().manifests:
-            tag = entry.annotations.get(REF_NAME, "")
-            reference = self._tagged(tag)
+            named = [parse_reference(name) for name in names_of(entry)]
+            reference = named[0] if named else self._tagged(entry.annotations.get(REF_NAME, ""))
             if reference is not None and all(root.digest != entry.digest for _, root in found):
                 found.append((reference, entry))
         return found

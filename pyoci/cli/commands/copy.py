@@ -34,6 +34,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-r", "--referrers", action="store_true", help="copy what refers to it as well: signatures, SBOMs, attestations"
     )
+    parser.add_argument(
+        "--digest-tags",
+        action="store_true",
+        help="copy what tags attach to it as well: sha256-HEX.sig, .att and .sbom of cosign, and others of that form",
+    )
     add_progress(parser)
     add_connection(parser)
 
@@ -48,6 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
             arguments.destination,
             platform=arguments.platform,
             referrers=arguments.referrers,
+            digest_tags=arguments.digest_tags,
             options=options,
         )
     sys.stdout.write(f"{digest}\n")

@@ -139,6 +139,33 @@ def attach(place: str, subject: Descriptor, text: str) -> Descriptor:
     return root
 
 
+def test_what_tags_attach_goes_along_and_skopeo_finds_it(registry: RealRegistry, pyoci: CommandLine) -> None:
+    """As cosign names signatures and SBOMs that have no subject."""
+    source = publish(pyoci, registry, "eleven/app:1")
+    repository = source.rpartition(":")[0]
+    with RegistryClient() as client:
+        root = client.repository(parse_reference(source)).resolve()
+    signature, sbom = f"{fallback_tag(root.digest)}.sig", f"{fallback_tag(root.digest)}.sbom"
+    made = {
+        tag: digest_by_skopeo(f"docker://{publish(pyoci, registry, f'eleven/app:{tag}')}") for tag in (signature, sbom)
+    }
+    of_sbom = f"{made[sbom].replace(':', '-')}.sig"
+    plain = ("--src-tls-verify=false", "--dest-tls-verify=false")
+    output(
+        ["skopeo", "copy", "--all", *plain, f"docker://{repository}:{signature}", f"docker://{repository}:{of_sbom}"]
+    )
+    made[of_sbom] = made[signature]
+    target = f"{registry.host}/twelve/app"
+    pyoci.ok("copy", "--digest-tags", source, "oci-archive:kept.tar:app:1")
+    pyoci.ok("copy", "--digest-tags", "oci-archive:kept.tar", f"{target}:1")
+    assert set(pyoci.ok("ls", target).split()) == {"1", *made}
+    for tag, digest in made.items():
+        assert digest_by_skopeo(f"docker://{target}:{tag}") == digest
+    before = len(registry.requests())
+    pyoci.ok("copy", "--digest-tags", f"{repository}:1", f"{target}:1")
+    assert [line for line in registry.requests()[before:] if line.startswith(("PUT", "POST"))] == []
+
+
 def test_referrers_go_along_where_the_registry_lists_none(registry: RealRegistry, pyoci: CommandLine) -> None:
     """Debian's registry has no referrers API: skopeo reads the list under the tag of distribution-spec's schema."""
     source = publish(pyoci, registry, "nine/app:1")
