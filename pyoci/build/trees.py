@@ -8,11 +8,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import BinaryIO
 
 from pyoci.build.filesystem import Filesystem
 from pyoci.content import ContentSource
-from pyoci.digest import digest_hex
+from pyoci.digest import DiffID, digest_hex
 from pyoci.errors import PyociError
 from pyoci.image import media_types
 from pyoci.image.image import Layer
@@ -26,6 +27,9 @@ from pyoci.snapshot.protocols import SnapshotID, Snapshotter, Stacked
 from pyoci.store import Store
 
 __all__ = ["SnapshotChanges", "Trees", "layer_size"]
+
+_JOBS = 3
+"""Layers that are downloaded and indexed at once."""
 
 
 class SnapshotChanges:
@@ -61,6 +65,9 @@ class Trees:
         self._snapshotter = snapshotter
         self._lock = threading.Lock()
         self._trees: dict[tuple[Stacked, ...], Tree] = {}
+        self._indexes: dict[DiffID, LayerIndex] = {}
+        self._making: dict[tuple[Stacked, ...] | DiffID, threading.Lock] = {}
+        """A tree or index is made by one thread while others wait for it."""
 
     def of(self, filesystem: Filesystem) -> Tree:
         """The merged tree of a file system.
@@ -72,13 +79,32 @@ class Trees:
 
     def of_stack(self, stack: tuple[Stacked, ...]) -> Tree:
         """The merged tree of a stack, lowest first."""
+        known = self._trees.get(stack)
+        if known is None:
+            with self._alone_with(stack):
+                known = self._trees.get(stack)
+                if known is None:
+                    self._fetch_indexes(stack)
+                    below = self.of_stack(stack[:-1]) if stack else Tree()
+                    known = below.with_changes(self.changes(stack[-1])) if stack else below
+                    self._trees[stack] = known
+        return known
+
+    def _fetch_indexes(self, stack: Sequence[Stacked]) -> None:
+        """Makes the indexes that the store lacks side by side: that begins with a download, most often."""
+        layers = [element for element in stack if isinstance(element, Layer)]
+        folder = self._store.root / "indexes"
+        missing = {one.diff_id: one for one in layers if one.diff_id not in self._indexes}
+        absent = [one for one in missing.values() if not (folder / digest_hex(one.diff_id)).exists()]
+        if len(absent) > 1:
+            from pyoci.content.workers import Stop, run_all
+
+            tasks = [partial(self._index, layer) for layer in absent]
+            run_all(tasks, jobs=_JOBS, name="index", stop=Stop())
+
+    def _alone_with(self, key: tuple[Stacked, ...] | DiffID) -> threading.Lock:
         with self._lock:
-            known = self._trees.get(stack)
-        if known is not None:
-            return known
-        tree = self.of_stack(stack[:-1]).with_changes(self.changes(stack[-1])) if stack else Tree()
-        with self._lock:
-            return self._trees.setdefault(stack, tree)
+            return self._making.setdefault(key, threading.Lock())
 
     def changes(self, element: Stacked) -> ChangeSet:
         """What one element of a stack adds."""
@@ -114,6 +140,15 @@ class Trees:
         return entry
 
     def _index(self, layer: Layer) -> LayerIndex:
+        known = self._indexes.get(layer.diff_id)
+        if known is None:
+            with self._alone_with(layer.diff_id):
+                known = self._indexes.get(layer.diff_id)
+                if known is None:
+                    known = self._indexes[layer.diff_id] = self._made_index(layer)
+        return known
+
+    def _made_index(self, layer: Layer) -> LayerIndex:
         name = digest_hex(layer.diff_id)
         raw = self._store.read_file("indexes", name)
         if raw is not None:
