@@ -31,7 +31,11 @@ from pyoci.values import dataclass
 if TYPE_CHECKING:
     from pyoci.sandbox.worker import Reply, Worker
 
-__all__ = ["Machine", "StoreSnapshotter", "WriteLayer"]
+__all__ = ["READ_BACK", "Machine", "StoreSnapshotter", "WriteLayer"]
+
+_OPERATIONS = "pyoci.snapshot.operations"
+READ_BACK = f"{_OPERATIONS}:diff"
+"""What the worker is asked for when a step is done; for `Worker.prepare`."""
 
 
 class Machine(Protocol):
@@ -265,7 +269,7 @@ class StoreSnapshotter:
         return "record" if self._machine().mode == "single" else "chown"
 
     def _call(self, operation: str, request: Mapping[str, Any], descriptors: Sequence[int] = ()) -> Reply:
-        return self._worker().call(f"pyoci.snapshot.operations:{operation}", request, descriptors)
+        return self._worker().call(f"{_OPERATIONS}:{operation}", request, descriptors)
 
     def _only_layers(self, stack: Sequence[Stacked]) -> list[Layer]:
         return [element if isinstance(element, Layer) else self._as_layer(element) for element in stack]
