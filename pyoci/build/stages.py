@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-
 from pyoci.build.graph import Graph, Vertex, VertexID, vertex
 from pyoci.build.plan import Base, BaseImage, Bases, Plan, PlannedRun, PlanOptions
 from pyoci.build.scopes import BuildArguments, global_arguments, platform_arguments, with_epoch
@@ -101,7 +99,7 @@ class Stages:
             return len(self.dockerfile.stages) - 1
         found = self.find(name)
         if found is None:
-            close = difflib.get_close_matches(name.lower(), self._names, n=1)
+            close = self._close_to(name)
             names = ", ".join(self._names) or "none has a name"
             raise UsageError(
                 f'target stage "{name}" could not be found',
@@ -180,10 +178,15 @@ class Stages:
         try:
             return self.bases.image(name, platform)
         except PyociError as error:
-            close = difflib.get_close_matches(name.lower(), self._names, n=1, cutoff=0.7)
+            close = self._close_to(name, 0.7)
             if close and error.hint is None:
                 error.hint = f'did you mean the stage "{close[0]}"?'
             raise
+
+    def _close_to(self, name: str, cutoff: float = 0.6) -> list[str]:
+        import difflib  # for errors alone
+
+        return difflib.get_close_matches(name.lower(), self._names, n=1, cutoff=cutoff)
 
     def from_base(self, base: Base, platform: Platform, location: Location, stage: Stage | None) -> PlannedStage:
         """A stage that starts from an image, or from files as if they were one."""

@@ -27,7 +27,7 @@ _DIRECTIVE = re.compile(rf"([a-zA-Z][a-zA-Z0-9]*)[{_BLANKS}]*=(.+)")
 _KNOWN = frozenset({"syntax", "escape", "check"})
 NO_OTHER_FRONTEND = "pyoci reads the language of docker/dockerfile:1 itself and loads no other frontend"
 """What to say of one that is not known."""
-_FRONTEND = re.compile(
+_FRONTEND = (
     r"(?:dockerfile\.v0|(?:(?:localhost|[a-zA-Z0-9-]+(?:\.[a-zA-Z0-9-]+)+|[a-zA-Z0-9-]+(?=:))(?::[0-9]+)?/"
     r"(?:[a-z0-9._-]+/)*)?docker/dockerfile(?:-upstream)?"
     r"(?::(?:1(?:\.[0-9]+){0,2}(?:-[a-z0-9.]+)?|latest|labs|experimental|master(?:-[a-z0-9]+)?))?(?:@sha256:[0-9a-f]{64})?)"
@@ -36,7 +36,7 @@ _FRONTEND = re.compile(
 
 def is_known_frontend(name: str) -> bool:
     """Whether this parser stands in for a frontend that `# syntax=` or BUILDKIT_SYNTAX names."""
-    return _FRONTEND.fullmatch(name.removeprefix("docker-image://")) is not None
+    return re.fullmatch(_FRONTEND, name.removeprefix("docker-image://")) is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -136,6 +135,8 @@ def read_toml(path: Path, *, home: Path) -> ConfigTable | None:
         raise UsageError(f"cannot read {path}: {error.strerror}") from error
     if len(raw) > _LIMIT:
         raise UsageError(f"{path} is longer than {_LIMIT} bytes")
+    import tomllib  # most have no such file
+
     try:
         values = tomllib.loads(raw.decode("utf-8"))
     except UnicodeDecodeError:

@@ -6,7 +6,6 @@ from bounded bodies, name the host in the user's spelling and hold no secret. Ma
 
 from __future__ import annotations
 
-import logging
 import re
 import threading
 import time
@@ -37,8 +36,6 @@ from pyoci.registry.urls import followed, host_of, origin_of, public_url
 from pyoci.values import dataclass, field, replace
 
 __all__ = ["Request", "Session"]
-
-_log = logging.getLogger(__name__)
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _REDIRECT_LIMIT = 5
@@ -153,7 +150,9 @@ class Session:
             if asked is not None and asked > self.hosts.network.longest_wait_seconds:
                 error.hint = f"the registry asks to wait {asked:.0f} s before the next attempt"
             raise error
-        _log.debug("attempt %d failed: %s; waiting %.1f s", failed, reason, seconds)
+        import logging  # which costs more than asking once
+
+        logging.getLogger(__name__).debug("attempt %d failed: %s; waiting %.1f s", failed, reason, seconds)
         if seconds >= 1:
             self.reporter.message(f"{reason}; trying again in {seconds:.0f} s")
         self.check_cancelled()
