@@ -124,7 +124,7 @@ def finish(
     name_result(result, services.store)
     if watch is not None:
         _keep(result, built, parts, services, watch)
-    deliver(request, result, built, services, attest=attest, sent=early.sent)
+    deliver(request, result, built, services, attest=attest, early=early)
     if targets:
         from pyoci.api.caches import export_caches
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -16,10 +15,10 @@ from pyoci.reference import Reference
 
 if TYPE_CHECKING:
     from pyoci.api.build import BuildResult
+    from pyoci.api.early_push import EarlyPush
     from pyoci.api.output_options import FilesOutput, ImageOutput
     from pyoci.build.attestations import Attest
     from pyoci.build.builder import Built
-    from pyoci.digest import Digest
     from pyoci.image import Descriptor
 
 __all__ = ["deliver", "output_stream"]
@@ -33,11 +32,10 @@ def deliver(
     *,
     attest: Attest | None = None,
     is_pushed: bool = False,
-    sent: Callable[[Reference], Container[Digest]] = lambda reference: (),
+    early: EarlyPush | None = None,
 ) -> None:
     """Writes every output of the request; `attest` says what is said of images beside them, `is_pushed` that nothing
-    has to be sent to a registry, `sent` which blobs are in a repository already (it raises what an earlier attempt to
-    bring one there has raised).
+    has to be sent to a registry. `early` has brought some of the blobs there, and knows what went wrong with others.
 
     Raises:
         UsageError: an output lacks a place.
@@ -69,7 +67,7 @@ def deliver(
                 services.reporter.transfer_started(root.digest, "push", root.size)
                 services.reporter.transfer_done(root.digest, "exists")
             elif wanted.push:
-                _push(wanted.names, root, services, sent)
+                _push(wanted.names, root, services, early)
 
 
 def _named(output: Output, wanted: ImageOutput, root: Descriptor, services: Services) -> None:
@@ -78,17 +76,12 @@ def _named(output: Output, wanted: ImageOutput, root: Descriptor, services: Serv
             services.store.tags.set(name if name.tag else name.with_tag("latest"), root)
 
 
-def _push(
-    names: tuple[Reference, ...],
-    root: Descriptor,
-    services: Services,
-    sent: Callable[[Reference], Container[Digest]],
-) -> None:
+def _push(names: tuple[Reference, ...], root: Descriptor, services: Services, early: EarlyPush | None) -> None:
     from pyoci.api.transfer import push_descriptor
 
     for name in names:
         try:
-            push_descriptor(name, root, services, sent=partial(sent, name))
+            push_descriptor(name, root, services, early=early)
         except (RegistryError, DigestMismatch) as error:
             kept = name if name.tag else name.with_tag("latest")
             services.store.tags.set(kept, root)

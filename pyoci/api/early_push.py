@@ -56,6 +56,8 @@ class _Place:
     reference: Reference
     repository: Repository
     sent: set[Digest] = field(default_factory=set)
+    lacked: bool = False
+    """Whether there was a blob that it did not have."""
     failure: BaseException | None = None
 
 
@@ -88,7 +90,7 @@ class Places:
         from pyoci.content.copy import copy_blob
 
         try:
-            copy_blob(
+            outcome = copy_blob(
                 blob,
                 self._services.resolver.content,
                 place.repository,
@@ -98,6 +100,7 @@ class Places:
                 stop=stop,
             )
             place.sent.add(blob.digest)
+            place.lacked = place.lacked or outcome != "exists"
         except Cancelled:
             raise
         except BaseException as failure:  # raised by `sent`
@@ -113,6 +116,14 @@ class Places:
         if place.failure is not None:
             raise place.failure
         return place.sent
+
+    def lacks_image(self, reference: Reference) -> bool:
+        """Whether the repository of a reference cannot have the image, since it lacked a layer. True once: whoever asks
+        brings it there.
+        """
+        place = self._place(reference)
+        lacked, place.lacked = place.lacked, False
+        return lacked
 
     def _place(self, reference: Reference) -> _Place:
         with self._lock:
@@ -230,9 +241,17 @@ class EarlyPush:
         Raises:
             RegistryError and others: one could not be sent.
         """
+        self._wait_until_sent()
+        return self._places.sent(reference) if self._threads else ()
+
+    def lacks_image(self, reference: Reference) -> bool:
+        """Whether the repository of a reference is known not to have the image yet; asked before it is pushed there."""
+        self._wait_until_sent()
+        return bool(self._threads) and self._places.lacks_image(reference)
+
+    def _wait_until_sent(self) -> None:
         with self._progress:
             self._progress.wait_for(lambda: self._unsent == 0)
-        return self._places.sent(reference) if self._threads else ()
 
     def close(self) -> None:
         """Ends what is under way."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from pyoci.api.services import Options, Services, opened
 from pyoci.content.limits import stored_limits
@@ -15,6 +15,9 @@ from pyoci.image import Descriptor
 from pyoci.platforms import Platform, parse_platform
 from pyoci.reference import Reference, parse_reference
 from pyoci.resolver import read_image
+
+if TYPE_CHECKING:
+    from pyoci.api.early_push import EarlyPush
 
 __all__ = ["find_image", "known_places", "load", "pull", "push", "push_descriptor", "save"]
 
@@ -47,16 +50,22 @@ def pull(name: str, *, platform: str = "", all_platforms: bool = False, options:
 
 
 def push_descriptor(
-    reference: Reference, root: Descriptor, services: Services, *, sent: Callable[[], Container[Digest]] = tuple
+    reference: Reference, root: Descriptor, services: Services, *, early: EarlyPush | None = None
 ) -> None:
-    """Pushes what a descriptor stands for under a name; mounts what the registry has elsewhere. If there is anything to
-    do, `sent` is asked for blobs that were brought there before.
+    """Pushes what a descriptor stands for under a name; mounts what the registry has elsewhere. `early` has brought
+    some of it there before.
 
     Raises:
         RegistryError, Unauthorized: the store keeps the image.
     """
     repository = services.client.repository(reference, mount_from=known_places(reference, services))
-    if repository.push(root, services.resolver.content, sent=sent):
+    content = services.resolver.content
+    if early is None:
+        is_done = repository.push(root, content)
+    else:
+        is_new = early.lacks_image(reference)
+        is_done = repository.push(root, content, sent=lambda: early.sent(reference), is_new=is_new)
+    if is_done:
         _remember(root, reference, services)
 
 

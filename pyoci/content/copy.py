@@ -72,14 +72,15 @@ def copy_blob(
     reporter: Reporter | None = None,
     mount: Callable[[Descriptor], bool] | None = None,
     stop: Stop | None = None,
-) -> None:
-    """Puts one blob into the sink, as `copy_graph` does with each: in the caller's thread, until `stop` is set.
+) -> TransferOutcome:
+    """Puts one blob into the sink, as `copy_graph` does with each, and says what was needed for that: in the caller's
+    thread, until `stop` is set.
 
     Raises:
         ContentNotFound, DigestMismatch, RegistryError: from either side.
         Cancelled: `stop` was set.
     """
-    _Move(source, sink, kind, reporter or Reporter(), mount, stop or Stop()).blob(blob)
+    return _Move(source, sink, kind, reporter or Reporter(), mount, stop or Stop()).blob(blob)
 
 
 class _Move:
@@ -109,13 +110,14 @@ class _Move:
         self._without_bytes(descriptor, "exists")
         return True
 
-    def blob(self, blob: Descriptor) -> None:
+    def blob(self, blob: Descriptor) -> TransferOutcome:
         if self.known(blob):
-            return
+            return "exists"
         if self._mount is not None and self._mount(blob):
             self._without_bytes(blob, "mounted")
-            return
+            return "mounted"
         self.put(blob, partial(self._source.open, blob))
+        return "done"
 
     def put(self, descriptor: Descriptor, reopen: Callable[[], BinaryIO]) -> None:
         """Puts the stream; the sink can rewind it to send it again, which opens the source again."""

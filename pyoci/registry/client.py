@@ -18,12 +18,15 @@ from pyoci.registry.download import TakePartial
 from pyoci.registry.hosts import HostsConfig
 from pyoci.registry.repository import MountFrom, Repository
 from pyoci.registry.session import Request, Session
+from pyoci.registry.spare_uploads import SpareUploads
 
 __all__ = ["RegistryClient", "check_login", "connect"]
 
 
 class RegistryClient:
-    """Speaks to registries as one user. May be used from several threads; closing it frees idle connections."""
+    """Speaks to registries as one user. May be used from several threads; closing it gives up uploads that were opened
+    in vain, and frees idle connections.
+    """
 
     def __init__(
         self,
@@ -38,6 +41,7 @@ class RegistryClient:
         take_partial: TakePartial = lambda descriptor: None,
     ) -> None:
         self._take_partial = take_partial
+        self._spares = SpareUploads(clock)
         event = cancelled or threading.Event()
         self._session = Session(
             hosts or HostsConfig(),
@@ -58,7 +62,12 @@ class RegistryClient:
             UsageError: the configuration blocks the name.
         """
         return Repository(
-            self._session, reference, mount_from=mount_from, take_partial=self._take_partial, direct=direct
+            self._session,
+            reference,
+            self._spares,
+            mount_from=mount_from,
+            take_partial=self._take_partial,
+            direct=direct,
         )
 
     def ping(self, registry: str) -> None:
@@ -73,6 +82,7 @@ class RegistryClient:
         self._session.send(Request("GET", "/v2/", endpoint, purpose, frozenset({200}))).finish()
 
     def close(self) -> None:
+        self._spares.close()
         self._session.close()
 
     def __enter__(self) -> RegistryClient:

@@ -2,58 +2,104 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import BinaryIO
+import threading
+from collections.abc import Container
+from typing import BinaryIO, Protocol
 
-from pyoci.content.limits import ContentLimitsOf, default_limits
+from pyoci.content.limits import ContentLimitsOf
 from pyoci.content.protocols import ContentSink, ContentSource
 from pyoci.content.referrers import referrer_entry
 from pyoci.content.verify import read_document
+from pyoci.digest import Digest
+from pyoci.image import media_types
 from pyoci.image.descriptor import Descriptor
+from pyoci.progress import Reporter
+from pyoci.values import dataclass
 
-__all__ = ["NamingSink"]
+__all__ = ["NamedPush"]
 
-_PutManifest = Callable[[bytes, str, str], None]
-"""Stores bytes of a media type under a tag or digest."""
+_UNASKED_BYTES = 64 * 1024
+"""More would be too much to send in vain."""
 
 
-class NamingSink:
-    """A repository as a sink that stores `root` under `name`, a tag or its digest, and everything else as it is."""
+class _Target(ContentSink, Protocol):
+    """A repository."""
 
-    def __init__(
+    def mount(self, descriptor: Descriptor) -> bool:
+        """Whether a blob was brought in from another repository of the registry."""
+
+    def put_manifest(self, raw: bytes, media_type: str, reference: str) -> None:
+        """Stores bytes of a media type under a tag or digest."""
+
+
+@dataclass(slots=True)
+class NamedPush:
+    """Copies `root` and all below it. As a sink it stores the root under `name`, a tag or its digest, and everything
+    else as it is.
+    """
+
+    target: _Target
+    root: Descriptor
+    name: str
+    limits: ContentLimitsOf
+    is_new: bool = False
+    """The target is known not to have the root. Most likely it does not have the config either."""
+    _named: bool = False
+
+    def run(
         self,
-        sink: ContentSink,
-        put_manifest: _PutManifest,
-        root: Descriptor,
-        name: str,
+        source: ContentSource,
         *,
-        limits: ContentLimitsOf = default_limits,
+        jobs: int,
+        there: Container[Digest],
+        reporter: Reporter,
+        cancelled: threading.Event,
     ) -> None:
-        self._sink = sink
-        self._put_manifest = put_manifest
-        self._root = root
-        self._name = name
-        self._limits = limits
-        self._named = False
+        """Copies; `there` are blobs that the target has.
+
+        Raises:
+            RegistryError, DigestMismatch, ContentNotFound, Cancelled: the name still means what it meant before.
+        """
+        from pyoci.content.copy import copy_graph
+
+        copy_graph(
+            self.root,
+            source,
+            self,
+            kind="push",
+            jobs=jobs,
+            reporter=reporter,
+            mount=self.target.mount,
+            assume_complete=True,
+            there=there,
+            limits=self.limits,
+            cancelled=cancelled,
+        )
+        if not self._named:
+            self._name_what_was_there(source)
 
     def has(self, descriptor: Descriptor) -> bool:
-        return self._sink.has(descriptor)
+        if self.is_new and (descriptor.digest == self.root.digest or _is_short_config(descriptor)):
+            return False
+        return self.target.has(descriptor)
 
     def put(self, descriptor: Descriptor, stream: BinaryIO) -> None:
-        if descriptor.digest != self._root.digest:
-            self._sink.put(descriptor, stream)
+        if descriptor.digest != self.root.digest:
+            self.target.put(descriptor, stream)
             return
-        raw = read_document(stream, descriptor, limits=self._limits)
-        self._put_manifest(raw, descriptor.media_type, self._name)
+        raw = read_document(stream, descriptor, limits=self.limits)
+        self.target.put_manifest(raw, descriptor.media_type, self.name)
         self._named = True
 
-    def finish(self, source: ContentSource) -> None:
+    def _name_what_was_there(self, source: ContentSource) -> None:
         """Names a root that was there already, and so was not put. One with a subject is put in any case: whoever
         stored it may have been stopped before it was in the list of the subject's referrers.
         """
-        if self._named:
-            return
-        by_digest = self._name == self._root.digest
-        raw = read_document(source.open(self._root), self._root, limits=self._limits)
-        if not by_digest or referrer_entry(raw, self._root) is not None:
-            self._put_manifest(raw, self._root.media_type, self._name)
+        by_digest = self.name == self.root.digest
+        raw = read_document(source.open(self.root), self.root, limits=self.limits)
+        if not by_digest or referrer_entry(raw, self.root) is not None:
+            self.target.put_manifest(raw, self.root.media_type, self.name)
+
+
+def _is_short_config(descriptor: Descriptor) -> bool:
+    return media_types.is_config(descriptor.media_type) and descriptor.size <= _UNASKED_BYTES

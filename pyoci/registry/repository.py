@@ -28,10 +28,11 @@ from pyoci.registry.exchange import Exchange
 from pyoci.registry.hosts import Endpoint
 from pyoci.registry.listing import list_tags
 from pyoci.registry.manifests import ACCEPTED_TYPES, answered_descriptor, verified_manifest
-from pyoci.registry.naming import NamingSink
+from pyoci.registry.naming import NamedPush
 from pyoci.registry.referrers import FallbackIndexes, list_referrers
 from pyoci.registry.scopes import repository_scope
 from pyoci.registry.session import Request, Session
+from pyoci.registry.spare_uploads import SPARE_BYTES, SpareUploads
 from pyoci.registry.transport import Answer
 from pyoci.registry.upload import BlobUpload, UploadSession
 
@@ -54,6 +55,7 @@ class Repository:
         self,
         session: Session,
         reference: Reference,
+        spares: SpareUploads,
         *,
         mount_from: MountFrom | None = None,
         take_partial: TakePartial = lambda descriptor: None,
@@ -62,6 +64,7 @@ class Repository:
         self.reference = reference
         self._session = session
         self._exchange = Exchange(session, reference, writing=mount_from is not None, direct=direct)
+        self._spares = spares
         self._mount_from = mount_from
         self._take_partial = take_partial
         self._lock = threading.Lock()
@@ -166,6 +169,8 @@ class Repository:
             return
         with self._lock:
             opened = self._opened.pop(descriptor.digest, None)
+        if opened is None and descriptor.size <= SPARE_BYTES:
+            opened = self._spares.take(self._exchange.writer())
         self._upload(descriptor).send(stream, opened)
 
     def mount(self, descriptor: Descriptor) -> bool:
@@ -237,23 +242,32 @@ class Repository:
         self._fallbacks.after_push(raw, media_type, answer)
 
     def push(
-        self, root: Descriptor, source: ContentSource, *, jobs: int = 4, sent: Callable[[], Container[Digest]] = tuple
+        self,
+        root: Descriptor,
+        source: ContentSource,
+        *,
+        jobs: int = 4,
+        sent: Callable[[], Container[Digest]] = tuple,
+        is_new: bool = False,
     ) -> bool:
         """Copies `root` and all below it here, mounting what can be mounted, and names it by the reference's tag.
         Returns whether there was anything to do.
 
         What is here already is not sent again, so that a push which failed goes on from where it was. Where the tag
         means `root` already, one HEAD is all that is sent; where only the root is here, no blob is asked for. If there
-        is anything to do, `sent` is asked for blobs that were brought here before.
+        is anything to do, `sent` is asked for blobs that were brought here before. `is_new` says that something of it
+        was missing here a moment ago: then nobody asks whether the whole is here.
 
         Raises:
             RegistryError, DigestMismatch, ContentNotFound, Cancelled: the tag still means what it meant before.
         """
-        if self.is_pushed(root, source):
+        self._exchange.begin_writing()
+        if not is_new and self.is_pushed(root, source):
             self._session.reporter.transfer_started(root.digest, "push", root.size)
             self._session.reporter.transfer_done(root.digest, "exists")
             return False
-        self._copy(root, source, self.reference.tag or root.digest, jobs=jobs, there=sent())
+        push = NamedPush(self, root, self.reference.tag or root.digest, limits=self._exchange.limits, is_new=is_new)
+        self._copy(push, source, jobs=jobs, there=sent())
         return True
 
     def push_referrers(self, referrers: Iterable[Referrer], source: ContentSource, *, jobs: int = 4) -> int:
@@ -271,30 +285,16 @@ class Repository:
             if subject not in listed:
                 listed[subject] = {entry.digest for entry in self.referrers(subject)}
             if descriptor.digest not in listed[subject] or not self.has(descriptor):
-                self._copy(descriptor, source, descriptor.digest, jobs=jobs)
+                push = NamedPush(self, descriptor, descriptor.digest, limits=self._exchange.limits)
+                self._copy(push, source, jobs=jobs)
                 missing += 1
         return missing
 
     def _copy(
-        self, root: Descriptor, source: ContentSource, name: str, *, jobs: int, there: Container[Digest] = frozenset()
+        self, push: NamedPush, source: ContentSource, *, jobs: int, there: Container[Digest] = frozenset()
     ) -> None:
-        from pyoci.content.copy import copy_graph
-
-        sink = NamingSink(self, self.put_manifest, root, name, limits=self._exchange.limits)
-        copy_graph(
-            root,
-            source,
-            sink,
-            kind="push",
-            jobs=jobs,
-            reporter=self._session.reporter,
-            mount=self.mount,
-            assume_complete=True,
-            there=there,
-            limits=self._exchange.limits,
-            cancelled=self._session.cancelled,
-        )
-        sink.finish(source)
+        session = self._session
+        push.run(source, jobs=jobs, there=there, reporter=session.reporter, cancelled=session.cancelled)
 
     def is_pushed(self, root: Descriptor, source: ContentSource) -> bool:
         """Whether a push has nothing to do: the tag means `root`, and no list of referrers can lack it.
@@ -313,7 +313,7 @@ class Repository:
         return referrer_entry(read_document(source.open(root), root, limits=self._exchange.limits), root) is None
 
     def check_push(self) -> None:
-        """Proves that this user may push here: opens an upload and gives it up again.
+        """Proves that this user may push here: opens an upload. What is sent next goes into it, if that is small.
 
         Raises:
             Unauthorized: credentials are missing or insufficient.
@@ -322,7 +322,7 @@ class Repository:
         self._exchange.begin_writing()
         nothing = Descriptor("application/octet-stream", sha256_digest(b""), 0)
         upload = self._upload(nothing, f"push to {self.reference.familiar_name}")
-        upload.cancel(upload.open())
+        self._spares.keep(self._exchange.writer(), upload)
 
     def delete(self, reference: str) -> None:
         """Deletes a tag, or a manifest by its digest.

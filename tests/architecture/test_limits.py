@@ -11,7 +11,7 @@ from tests.architecture.source import Module, modules
 LIMITED = {
     *("read_document", "read_graph", "copy_graph", "find_referrers", "referrers_among", "read_docker_manifest"),
     *("select_manifest", "read_image", "collect", "write_oci_layout", "write_oci_archive", "write_docker_archive"),
-    *("DirectoryLayout", "NamingSink"),
+    *("DirectoryLayout", "NamedPush"),
 }
 
 

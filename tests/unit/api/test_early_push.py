@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import re
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +25,7 @@ from pyoci.digest import DiffID, sha256_digest
 from pyoci.errors import BuildError, PreflightError, RegistryError
 from pyoci.image import Descriptor, Layer, media_types
 from pyoci.progress import Reporter
+from tests.builders import make_image, make_layer
 from tests.fakes.registry import FakeRegistry, Fault, Respond, Stall, fake_registry
 from tests.unit.api.world import options_in
 
@@ -116,6 +119,25 @@ def test_a_layer_is_there_before_the_next_step_is_done(world: World) -> None:
     assert [name for kind, name in world.reporter.transfers if kind == "push"].count(layers[0]) == 1
     for digest in layers:
         assert len(world.registry.requests("HEAD", f"/blobs/{digest}")) <= 1
+
+
+def test_a_small_build_asks_for_nothing_in_vain(world: World) -> None:
+    content, base = make_image([make_layer({"etc/passwd": b"root:x:0:0::/:/bin/sh\n"})])
+    for piece in (base.config.descriptor(), base.layers[0].descriptor):
+        world.registry.add_blob("team/base", content.open(piece).read())
+    world.registry.add_manifest("team/base", base.manifest.raw, base.manifest.media_type, "1")
+    world.build(dockerfile=f"FROM {world.name('team/base:1')}\nCOPY first /first\n")
+    paths = [(seen.method, re.sub("((sha256:|uploads/)).*", r"\1", seen.path)) for seen in world.registry.seen]
+    asked = Counter(" ".join(pair) for pair in paths)
+    assert asked == {
+        "GET /v2/": 1,  # does it speak HTTP or HTTPS?
+        "GET /v2/team/base/manifests/1": 1,
+        "GET /v2/team/base/blobs/sha256:": 2,
+        "HEAD /v2/team/app/blobs/sha256:": 2,
+        "POST /v2/team/app/blobs/uploads/": 3,  # one asks for permission, one mounts the base, one is for the layer
+        "PUT /v2/team/app/blobs/uploads/": 2,
+        "PUT /v2/team/app/manifests/1": 1,
+    }
 
 
 def test_a_step_that_fails_leaves_blobs_without_a_name(world: World) -> None:

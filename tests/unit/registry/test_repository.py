@@ -251,10 +251,13 @@ def test_a_source_that_fails_is_not_the_registrys_fault() -> None:
 def test_a_push_permission_is_known_without_a_push() -> None:
     with world(FakeRegistry(auth="bearer")) as here:
         here.repository().check_push()
+        assert len(here.registry.uploads) == 1
+        here.client.close()
         assert settled(lambda: not here.registry.uploads)
         assert here.registry.repo("team/app").blobs == {}
         here.registry.faults = [Fault(Respond(202, headers={"Location": "/v2/team/app/blobs/uploads/u9"}), "POST")]
-        here.repository().check_push()  # a registry that cannot cancel does not matter
+        here.repository().check_push()
+        here.client.close()  # a registry that cannot cancel does not matter
 
 
 def test_an_index_with_all_its_platforms() -> None:

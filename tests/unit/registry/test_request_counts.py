@@ -45,6 +45,18 @@ def test_a_first_push() -> None:
         }
 
 
+def test_a_push_of_what_is_known_to_be_new_asks_for_layers_alone() -> None:
+    with world() as here:
+        here.repository().push(IMAGE.root, IMAGE.content, is_new=True)
+        assert made(here) == {
+            "HEAD /blobs/": 9,
+            "POST /blobs/uploads/": 10,
+            "PUT /blobs/uploads/": 10,
+            "PUT /manifests/": 1,
+        }
+        assert here.has_whole(IMAGE)
+
+
 def test_the_same_push_again_is_one_head() -> None:
     with world() as here:
         push(here)
@@ -121,12 +133,20 @@ def test_a_pull_asks_for_each_piece_once() -> None:
         assert made(here) == {"HEAD /manifests/": 1, "GET /manifests/sha256:": 1, "GET /blobs/": 10}
 
 
-def test_a_push_permission_costs_an_upload_that_is_given_up() -> None:
+def test_a_push_permission_costs_an_upload_that_is_used_or_given_up() -> None:
     """Only the registry itself knows: a token says what its server would allow, not whether the registry takes
     pushes.
     """
     with world(FakeRegistry(auth="bearer")) as here:
         here.repository().check_push()
-        assert made(here) == {"POST /blobs/uploads/": 2, "GET /token": 1, "DELETE /blobs/uploads/": 1}
+        assert made(here) == {"POST /blobs/uploads/": 2, "GET /token": 1}
         here.repository().check_push()
         assert made(here) == {"POST /blobs/uploads/": 1, "DELETE /blobs/uploads/": 1}
+        push(here)
+        assert made(here)["POST /blobs/uploads/"] == 9
+        here.repository().check_push()
+        here.repository("other/app:1").check_push()
+        made(here)
+        here.client.close()
+        assert made(here) == {"DELETE /blobs/uploads/": 2}
+        assert here.registry.uploads == {}
