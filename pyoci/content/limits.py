@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-
-from pyoci.values import dataclass
+from dataclasses import dataclass
 
 __all__ = [
     "DEFAULT_CONTENT_LIMITS",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import BinaryIO
 
 from pyoci.content.verify import VerifyingReader
@@ -35,6 +36,10 @@ class MemoryContent:
         except KeyError:
             raise ContentNotFound(f"{descriptor.digest} is not in memory") from None
         return io.BufferedReader(VerifyingReader(io.BytesIO(blob), descriptor))
+
+    def put_growing(self, descriptor: Descriptor, stream: BinaryIO, begun: Callable[[Path], None]) -> None:
+        """As `put`: there is no file."""
+        self.put(descriptor, stream)
 
     def put(self, descriptor: Descriptor, stream: BinaryIO) -> None:
         with VerifyingReader(stream, descriptor) as reader:

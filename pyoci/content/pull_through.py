@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import threading
-from typing import BinaryIO, Protocol, cast
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import BinaryIO
 
-from pyoci.content.observed import ObservedReader
-from pyoci.content.protocols import ContentSink, ContentSource
+from pyoci.content.arrival import Arrival, Storage, Transfer
+from pyoci.content.protocols import ContentSource
 from pyoci.digest import Digest
 from pyoci.errors import DigestMismatch
 from pyoci.image.descriptor import Descriptor
 from pyoci.progress import Reporter
 
-__all__ = ["PullThrough", "Storage"]
-
-
-class Storage(ContentSource, ContentSink, Protocol):
-    """Both seams at once."""
+__all__ = ["PullThrough"]
 
 
 class PullThrough:
     """A ContentSource over a store and an origin. What is opened is in the store afterwards.
 
-    Two threads that open the same content move it once.
+    Two threads that want the same content move it once.
     """
 
     def __init__(self, store: Storage, origin: ContentSource, reporter: Reporter | None = None) -> None:
@@ -30,7 +28,7 @@ class PullThrough:
         self._origin = origin
         self._reporter = reporter or Reporter()
         self._lock = threading.Lock()
-        self._under_way: dict[Digest, threading.Lock] = {}
+        self._under_way: dict[Digest, Transfer] = {}
 
     def has(self, descriptor: Descriptor) -> bool:
         return self._store.has(descriptor) or self._origin.has(descriptor)
@@ -45,28 +43,64 @@ class PullThrough:
         Raises:
             ContentNotFound, DigestMismatch, RegistryError: from the origin; the store is unchanged then.
         """
-        if self._store.has(descriptor):
-            return
-        with self._lock:
-            lock = self._under_way.setdefault(descriptor.digest, threading.Lock())
-        with lock:
-            if self._store.has(descriptor):
-                return
-            name = descriptor.digest
-            self._reporter.transfer_started(name, "pull", descriptor.size)
-            while not self._moved(descriptor):
-                pass
-            self._reporter.transfer_done(name, "done")
+        while not self._filled(descriptor):
+            pass
 
-    def _moved(self, descriptor: Descriptor) -> bool:
+    def _filled(self, descriptor: Descriptor) -> bool:
         """Whether the content is in the store now; False where the bytes were wrong and others can be had elsewhere."""
-        name = descriptor.digest
+        transfer, is_ours = self._join(descriptor)
+        if transfer is None:
+            return True
         try:
-            with self._origin.open(descriptor) as stream:
-                observed = ObservedReader(stream, lambda done: self._reporter.transfer_advanced(name, done))
-                self._store.put(descriptor, cast("BinaryIO", observed))
+            if is_ours:
+                transfer.run()
+            transfer.wait()
         except DigestMismatch as error:
             if not error.elsewhere:
                 raise
             return False
+        finally:
+            self._leave(descriptor, transfer)
         return True
+
+    @contextmanager
+    def follow(self, descriptor: Descriptor) -> Iterator[Arrival]:
+        """The content, which another thread goes on moving into the store while this one reads what is there of it.
+
+        What nobody follows to its end is given up.
+        """
+        transfer, is_ours = self._join(descriptor)
+        arrival = Arrival(descriptor, self._store, transfer)
+        try:
+            if transfer is not None and is_ours:
+                transfer.start()
+            yield arrival
+        finally:
+            arrival.close()
+            if transfer is not None:
+                self._leave(descriptor, transfer)
+
+    def _join(self, descriptor: Descriptor) -> tuple[Transfer | None, bool]:
+        """The transfer of content that the store has not, and whether it is this thread that is to see it run."""
+        if self._store.has(descriptor):
+            return None, False
+        with self._lock:
+            transfer = self._under_way.get(descriptor.digest)
+            if transfer is not None and not transfer.ended:
+                transfer.users += 1
+                return transfer, False
+            if self._store.has(descriptor):  # moved since the first look
+                return None, False
+            transfer = Transfer(descriptor, self._store, self._origin, self._reporter)
+            transfer.users = 1
+            self._under_way[descriptor.digest] = transfer
+            return transfer, True
+
+    def _leave(self, descriptor: Descriptor, transfer: Transfer) -> None:
+        with self._lock:
+            transfer.users -= 1
+            if transfer.users:
+                return
+            if self._under_way.get(descriptor.digest) is transfer:
+                del self._under_way[descriptor.digest]
+        transfer.abandon()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -34,14 +34,15 @@ class BlobWriter:
 
     def __init__(self, store: Store, path: Path, stream: BinaryIO) -> None:
         self._store = store
-        self._path = path
+        self.path = path
+        """Where it is until then."""
         self.stream = stream
 
     def commit(self, descriptor: Descriptor) -> None:
         """Puts the blob under its digest. Who wrote it vouches for digest and size."""
-        with storage_errors(self._path):
+        with storage_errors(self.path):
             self.stream.flush()
-            self._path.replace(self._store.blob_path(descriptor.digest))
+            self.path.replace(self._store.blob_path(descriptor.digest))
             self.stream.close()
 
 
@@ -133,12 +134,17 @@ class Store:
         return stream
 
     def put(self, descriptor: Descriptor, stream: BinaryIO) -> None:
+        self.put_growing(descriptor, stream, lambda path: None)
+
+    def put_growing(self, descriptor: Descriptor, stream: BinaryIO, begun: Callable[[Path], None]) -> None:
+        """As `put`; tells which file it writes to. What is read of that one before its end proves nothing."""
         if self.has(descriptor):
             stream.close()
             return
         from pyoci.content.verify import verified
 
         with self._arriving(descriptor.digest) as blob, verified(stream, descriptor) as reader:
+            begun(blob.path)
             while data := reader.read(_CHUNK):
                 with storage_errors(self.root):
                     blob.stream.write(data)

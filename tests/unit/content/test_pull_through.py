@@ -1,14 +1,21 @@
 from __future__ import annotations
 
+import io
+import os
+import random
 import threading
-from typing import BinaryIO
+from pathlib import Path
+from typing import BinaryIO, cast
 
 import pytest
 
 from pyoci.content import MemoryContent, PullThrough
+from pyoci.content.verify import VerifyingReader
 from pyoci.errors import ContentNotFound, DigestMismatch
 from pyoci.image import Descriptor
+from pyoci.store import Store
 from tests.content_laws import descriptor_of
+from tests.registry_world import settled
 
 
 class Origin(MemoryContent):
@@ -79,4 +86,143 @@ def test_a_lying_origin_leaves_the_store_unchanged_and_can_be_asked_again() -> N
         content.open(WANTED)
     assert not store.has(WANTED)
     origin._blobs[WANTED.digest] = b"base layer"
+    assert content.open(WANTED).read() == b"base layer"
+
+
+LARGE = random.Random(1).randbytes(3 << 20)
+GROWING = descriptor_of(LARGE)
+
+
+class Held(io.RawIOBase):
+    """Gives the last megabyte only when it is told to."""
+
+    def __init__(self, data: bytes, released: threading.Event) -> None:
+        self._data = io.BytesIO(data)
+        self._released = released
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if self._data.tell() >= 2 << 20:
+            assert self._released.wait(60)
+        return self._data.read(min(size or 0, 1 << 20))
+
+
+class SlowOrigin(Origin):
+    """Holds back the end of what it has; the bytes may be wrong, and others be had elsewhere."""
+
+    def __init__(self, data: bytes, *, wrong_first: bool = False) -> None:
+        super().__init__(data)
+        self.released = threading.Event()
+        self._wrong_first = wrong_first
+
+    def open(self, descriptor: Descriptor) -> BinaryIO:
+        self.opened += 1
+        data = self._blobs[descriptor.digest]
+        if self._wrong_first and self.opened == 1:
+            data = bytes(len(data))
+
+        def refused(error: DigestMismatch) -> None:
+            error.elsewhere = self._wrong_first
+
+        return cast(
+            "BinaryIO", VerifyingReader(cast("BinaryIO", Held(data, self.released)), descriptor, refused=refused)
+        )
+
+
+def test_what_arrives_can_be_read_before_its_end(tmp_path: Path) -> None:
+    origin = SlowOrigin(LARGE)
+    with Store(tmp_path) as store:
+        content = PullThrough(store, origin)
+        with content.follow(GROWING) as arrival, content.follow(GROWING) as another:
+            file = arrival.fileno()
+            assert arrival.size == len(LARGE)
+            assert settled(lambda: os.fstat(file).st_size >= 1 << 20)
+            assert os.pread(file, 1000, 0) == LARGE[:1000]
+            assert not store.has(GROWING)
+            origin.released.set()
+            arrival.wait()
+            another.wait()
+            assert store.has(GROWING)
+            assert os.pread(another.fileno(), 1 << 22, 0) == LARGE
+    assert origin.opened == 1
+
+
+def test_who_fills_meanwhile_waits_for_the_same(tmp_path: Path) -> None:
+    origin = SlowOrigin(LARGE)
+    with Store(tmp_path) as store:
+        content = PullThrough(store, origin)
+        with content.follow(GROWING) as arrival:
+            filling = threading.Thread(target=content.fill, args=(GROWING,))
+            filling.start()
+            arrival.fileno()
+            origin.released.set()
+            filling.join(30)
+            assert store.has(GROWING)
+    assert origin.opened == 1
+
+
+def test_what_is_there_has_arrived(tmp_path: Path) -> None:
+    with Store(tmp_path) as store:
+        store.put(WANTED, io.BytesIO(b"base layer"))
+        content = PullThrough(store, Origin())
+        with content.follow(WANTED) as arrival:
+            arrival.wait()
+            assert os.pread(arrival.fileno(), 100, 0) == b"base layer"
+
+
+def test_what_cannot_be_had_does_not_arrive(tmp_path: Path) -> None:
+    with Store(tmp_path) as store:
+        content = PullThrough(store, MemoryContent())
+        with content.follow(WANTED) as arrival:
+            with pytest.raises(ContentNotFound):
+                arrival.fileno()
+            with pytest.raises(ContentNotFound):
+                arrival.wait()
+
+
+def test_wrong_bytes_do_not_count_although_they_could_be_read(tmp_path: Path) -> None:
+    origin = SlowOrigin(LARGE, wrong_first=True)
+    with Store(tmp_path) as store:
+        content = PullThrough(store, origin)
+        with content.follow(GROWING) as arrival:
+            file = arrival.fileno()
+            assert settled(lambda: os.fstat(file).st_size >= 1 << 20)
+            origin.released.set()
+            with pytest.raises(DigestMismatch) as caught:
+                arrival.wait()
+            assert caught.value.elsewhere
+            assert not store.has(GROWING)
+            with content.follow(GROWING) as better:  # also while somebody still has the wrong ones
+                better.wait()
+                assert os.pread(better.fileno(), 100, 0) == LARGE[:100]
+        assert store.has(GROWING)
+    assert origin.opened == 2
+
+
+def test_what_nobody_follows_any_more_is_given_up_and_kept_for_later(tmp_path: Path) -> None:
+    origin = SlowOrigin(LARGE)
+    with Store(tmp_path) as store:
+        content = PullThrough(store, origin)
+        with content.follow(GROWING) as arrival:
+            file = arrival.fileno()
+            assert settled(lambda: os.fstat(file).st_size >= 1 << 20)
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(file)
+        origin.released.set()
+        assert settled(lambda: not [one for one in threading.enumerate() if one.name.startswith("pyoci-pull-")])
+        assert not store.has(GROWING)
+        left = store.take_partial(GROWING)
+        assert left is not None
+        with content.follow(GROWING) as arrival:
+            arrival.wait()
+        left.close()
+    assert origin.opened == 2
+
+
+def test_what_is_only_in_memory_is_whole_at_once(tmp_path: Path) -> None:
+    content = PullThrough(MemoryContent(), Origin(b"base layer"))
+    with content.follow(WANTED) as arrival:
+        arrival.wait()
     assert content.open(WANTED).read() == b"base layer"
