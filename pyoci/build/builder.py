@@ -54,8 +54,6 @@ class BuildServices:
     trees: Trees
     snapshotter: Snapshotter
     sandbox: Callable[[], Sandbox]
-    begin_sandbox: Callable[[], None]
-    """Begins to make the sandbox, and does not wait for it."""
     contexts: Mapping[str, SourceFiles]
     fetcher: Fetcher
     secrets: Secrets
@@ -137,6 +135,7 @@ def build_images(
     graph = Graph({name: vertex for plan in plans for name, vertex in plan.graph.vertices.items()})
     executor = step_executor(services, build_args=build_args, timeout_seconds=timeout_seconds, limits=limits)
     executor.check_contexts(graph)
+    executor.look_ahead(graph)
     results = solve(
         graph,
         executor=executor,
@@ -193,7 +192,6 @@ def step_executor(
         trees=services.trees,
         snapshotter=services.snapshotter,
         sandbox=services.sandbox,
-        begin_sandbox=services.begin_sandbox,
         secrets=services.secrets,
         agents=services.agents,
         cancelled=services.cancelled,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import assert_never
 
 from pyoci.build.cache import Own
@@ -41,7 +42,7 @@ from pyoci.build.steps import (
 from pyoci.digest import Digest
 from pyoci.dockerfile.chmod import parse_mode
 from pyoci.dockerfile.comments import trailing_comment_error
-from pyoci.errors import BuildError, PyociError, located, raise_collected
+from pyoci.errors import BuildError, LayerError, PyociError, SandboxError, located, raise_collected
 from pyoci.image.image import Layer
 from pyoci.layer.entry import Upsert
 from pyoci.layer.tree import Tree
@@ -63,6 +64,7 @@ class StepExecutor:
     _selections: dict[tuple[VertexID, int], list[Selection]] = field(default_factory=dict)
     _read: dict[tuple[VertexID, int], Digest] = field(default_factory=dict)
     """What COPY reads, by input. It is asked for again when records are exported, and files may change until then."""
+    _below_run: set[VertexID] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def source(self, vertex: Vertex) -> Result:
@@ -89,6 +91,14 @@ class StepExecutor:
         changes = [Upsert(entry) for entry in machine.entries]
         layer = write_changes(changes, machine.open, self.services.store, epoch=step.epoch)
         return Filesystem((layer,), toolchain_identity(step.directories, machine), machine.mounts)
+
+    def look_ahead(self, graph: Graph) -> None:
+        """Notes which steps a RUN comes after: if they are executed, so will it be, and it needs their base on disk."""
+        for vertex in graph.vertices.values():
+            below = vertex.inputs[0] if isinstance(vertex.step, RunStep) else None
+            while below is not None and below not in self._below_run:
+                self._below_run.add(below)
+                below = next(iter(graph.vertices[below].inputs), None)
 
     def check_contexts(self, graph: Graph) -> None:
         """Selects what every COPY and ADD takes from contexts, so that a missing file is known before anything runs.
@@ -183,13 +193,24 @@ class StepExecutor:
                 output = self._output(vertex)
                 return run_command(step, inputs, self.services, output)
             case CopyStep():
+                self._read_base(parent, vertex)
                 return self._copy(vertex, step, parent, inputs)
             case WorkdirStep():
+                self._read_base(parent, vertex)
                 return self._layer(make_workdir(step, self.services.trees.of(parent), self._warn(vertex)), step.epoch)
             case ImageStep() | HostStep() | ContextStep() | HttpStep() | GitStep():
                 raise AssertionError(f"{type(step).__name__} has no file system below it")
             case _:
                 assert_never(step)
+
+    def _read_base(self, parent: Filesystem, vertex: Vertex) -> None:
+        """Reads layers that nobody has read yet by unpacking them, where a RUN will need them unpacked: so each is
+        decompressed once, while it arrives.
+        """
+        known = self.services.trees.has_index
+        if vertex.id in self._below_run and not all(known(one) for one in parent.stack if isinstance(one, Layer)):
+            with suppress(SandboxError, LayerError):  # said by the step that cannot do without
+                self.services.snapshotter.unpack(parent.stack)
 
     def _warn(self, vertex: Vertex) -> Callable[[str], None]:
         return lambda text: self.reporter.warning(text, location=vertex.location)

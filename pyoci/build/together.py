@@ -85,6 +85,7 @@ def build_together(jobs: Sequence[Job], *, parallel: int) -> list[tuple[Built, .
         planned.append(plans)
         for plan in plans:
             executor.check_contexts(plan.graph)
+            executor.look_ahead(plan.graph)
             for name, vertex in plan.graph.vertices.items():
                 owners.setdefault(name, executor)
                 known = vertices.setdefault(name, vertex)

@@ -6,14 +6,13 @@ A layer's index is made once per store, when the layer's tree is first needed; o
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import BinaryIO
 
 from pyoci.build.filesystem import Filesystem
 from pyoci.content import ContentSource
-from pyoci.digest import DiffID, digest_hex
+from pyoci.digest import digest_hex
 from pyoci.errors import PyociError
 from pyoci.image import media_types
 from pyoci.image.image import Layer
@@ -27,9 +26,6 @@ from pyoci.snapshot.protocols import SnapshotID, Snapshotter, Stacked
 from pyoci.store import Store
 
 __all__ = ["SnapshotChanges", "Trees", "layer_size"]
-
-_JOBS = 3
-"""Layers that are downloaded and indexed at once."""
 
 
 class SnapshotChanges:
@@ -65,9 +61,8 @@ class Trees:
         self._snapshotter = snapshotter
         self._lock = threading.Lock()
         self._trees: dict[tuple[Stacked, ...], Tree] = {}
-        self._indexes: dict[DiffID, LayerIndex] = {}
-        self._making: dict[tuple[Stacked, ...] | DiffID, threading.Lock] = {}
-        """A tree or index is made by one thread while others wait for it."""
+        self._reading: dict[str, threading.Lock] = {}
+        """Held by who reads a layer for its index."""
 
     def of(self, filesystem: Filesystem) -> Tree:
         """The merged tree of a file system.
@@ -79,37 +74,24 @@ class Trees:
 
     def of_stack(self, stack: tuple[Stacked, ...]) -> Tree:
         """The merged tree of a stack, lowest first."""
-        known = self._trees.get(stack)
-        if known is None:
-            with self._alone_with(stack):
-                known = self._trees.get(stack)
-                if known is None:
-                    self._fetch_indexes(stack)
-                    below = self.of_stack(stack[:-1]) if stack else Tree()
-                    known = below.with_changes(self.changes(stack[-1])) if stack else below
-                    self._trees[stack] = known
-        return known
-
-    def _fetch_indexes(self, stack: Sequence[Stacked]) -> None:
-        """Makes the indexes that the store lacks side by side: that begins with a download, most often."""
-        layers = [element for element in stack if isinstance(element, Layer)]
-        folder = self._store.root / "indexes"
-        missing = {one.diff_id: one for one in layers if one.diff_id not in self._indexes}
-        absent = [one for one in missing.values() if not (folder / digest_hex(one.diff_id)).exists()]
-        if len(absent) > 1:
-            from pyoci.content.workers import Stop, run_all
-
-            tasks = [partial(self._index, layer) for layer in absent]
-            run_all(tasks, jobs=_JOBS, name="index", stop=Stop())
-
-    def _alone_with(self, key: tuple[Stacked, ...] | DiffID) -> threading.Lock:
         with self._lock:
-            return self._making.setdefault(key, threading.Lock())
+            known = self._trees.get(stack)
+        if known is not None:
+            return known
+        tree = self.of_stack(stack[:-1]).with_changes(self.changes(stack[-1])) if stack else Tree()
+        with self._lock:
+            return self._trees.setdefault(stack, tree)
 
     def changes(self, element: Stacked) -> ChangeSet:
         """What one element of a stack adds."""
         if isinstance(element, Layer):
-            return IndexedLayer(self._index(element), element, self._content.open, limits=self._limits)
+            return IndexedLayer(
+                self._index(element),
+                element,
+                self._content.open,
+                limits=self._limits,
+                open_unpacked=self._snapshotter.open_unpacked,
+            )
         return SnapshotChanges(self._snapshotter, element)
 
     def implied(self, stack: Sequence[Stacked]) -> Mapping[LayerPath, Entry]:
@@ -139,26 +121,41 @@ class Trees:
         assert entry is not None
         return entry
 
-    def _index(self, layer: Layer) -> LayerIndex:
-        known = self._indexes.get(layer.diff_id)
-        if known is None:
-            with self._alone_with(layer.diff_id):
-                known = self._indexes.get(layer.diff_id)
-                if known is None:
-                    known = self._indexes[layer.diff_id] = self._made_index(layer)
-        return known
+    def has_index(self, layer: Layer) -> bool:
+        """Whether what is in a layer is known without reading it."""
+        return self._known(layer) is not None
 
-    def _made_index(self, layer: Layer) -> LayerIndex:
+    @contextmanager
+    def indexing(self, layer: Layer) -> Iterator[Callable[[bytes], None] | None]:
+        """Keeps others from reading a layer for its index; gives what takes the index, or None where it is there."""
         name = digest_hex(layer.diff_id)
-        raw = self._store.read_file("indexes", name)
+        with self._lock:
+            lock = self._reading.setdefault(name, threading.Lock())
+        with lock:
+            if self.has_index(layer):
+                yield None
+            else:
+                yield lambda data: self._store.write_file("indexes", name, data)
+
+    def _known(self, layer: Layer) -> LayerIndex | None:
+        raw = self._store.read_file("indexes", digest_hex(layer.diff_id))
         if raw is not None:
-            with suppress(PyociError):  # damaged or of an older version: made again below
+            with suppress(PyociError):  # damaged or of an older version: made again
                 return load_index(raw)
-        compression = media_types.layer_compression(layer.descriptor.media_type)
-        with self._content.open(layer.descriptor) as stream:
-            index = index_layer(stream, compression, diff_id=layer.diff_id, limits=self._limits())
-        self._store.write_file("indexes", name, dump_index(index))
-        return index
+        return None
+
+    def _index(self, layer: Layer) -> LayerIndex:
+        known = self._known(layer)
+        if known is not None:
+            return known
+        with self.indexing(layer) as keep:
+            if keep is not None:
+                compression = media_types.layer_compression(layer.descriptor.media_type)
+                with self._content.open(layer.descriptor) as stream:
+                    index = index_layer(stream, compression, diff_id=layer.diff_id, limits=self._limits())
+                keep(dump_index(index))
+                return index
+        return self._index(layer)
 
 
 def layer_size(layer: Layer, store: Store) -> int:

@@ -10,15 +10,17 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import BinaryIO, Literal
+from typing import BinaryIO, Literal, TypeAlias
 
 from pyoci.errors import LayerError
 from pyoci.layer.attributes import Attributes, Skipped
 from pyoci.layer.changes import implied_directory
 from pyoci.layer.directories import Directories, remove_tree
-from pyoci.layer.entry import Entry, LayerPath, Opaque, Remove, Upsert
+from pyoci.layer.entry import Change, Entry, LayerPath, Opaque, Remove, Upsert
+from pyoci.layer.file_content import write_content
+from pyoci.layer.index import IndexPayload
 from pyoci.layer.limits import DEFAULT_LIMITS, Limits
 from pyoci.layer.paths import ROOT, join, parent_of, tree_key
 from pyoci.layer.recorded import DEVICE_XATTR, encode_device
@@ -26,7 +28,10 @@ from pyoci.layer.tar_reader import TarReader
 from pyoci.layer.whiteout import LINK_DIRECTORY, interpret
 from pyoci.values import dataclass, field
 
-__all__ = ["Applied", "ApplyPolicy", "apply_layer"]
+__all__ = ["Applied", "ApplyPolicy", "Seen", "apply_layer"]
+
+Seen: TypeAlias = Callable[[Change, IndexPayload | None], None]
+"""Hears each change in stored order; of a file, where its bytes are and what they are."""
 
 _OPAQUE_XATTRS = {"overlay-trusted": "trusted.overlay.opaque", "overlay-user": "user.overlay.opaque"}
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -57,6 +62,9 @@ class Applied:
     skipped: tuple[Skipped, ...]
     opaque_root: bool
     """The layer hides all layers below it. Overlayfs cannot be told so by a directory: leave them out."""
+    undescribed: tuple[LayerPath, ...] = field(default=(), compare=False)
+    """Directories that the layer has something in but no entry for, and that `ApplyPolicy.implied` did not know either.
+    When merging there are none: they are what they were."""
 
 
 def apply_layer(
@@ -65,11 +73,13 @@ def apply_layer(
     *,
     policy: ApplyPolicy,
     owners: Mapping[str, tuple[int, int]] | None = None,
+    seen: Seen | None = None,
     limits: Limits = DEFAULT_LIMITS,
 ) -> Applied:
     """Unpacks an uncompressed tar into the directory `root_fd`, reading the stream to its end. Does not close either.
 
-    `owners` is what the layers that are merged below have left of them (`Applied.owners`).
+    `owners` is what the layers that are merged below have left of them (`Applied.owners`). With `seen` the content of
+    files is hashed on its way, and whoever wants an index need not read the layer again.
     What is below the root may be changed by nobody else meanwhile. After an error the directory is to be thrown away.
 
     Raises:
@@ -77,7 +87,7 @@ def apply_layer(
         the path.
     """
     with Directories(root_fd) as directories:
-        unpacking = _Unpacking(TarReader(stream, limits=limits), root_fd, directories, policy)
+        unpacking = _Unpacking(TarReader(stream, limits=limits), root_fd, directories, policy, seen)
         unpacking.attributes.owners.update(owners or {})
         unpacking.run()
     return Applied(
@@ -85,14 +95,19 @@ def apply_layer(
         unpacking.attributes.owners,
         unpacking.attributes.skipped(),
         unpacking.opaque_root,
+        tuple(unpacking.undescribed),
     )
 
 
 class _Unpacking:
     """One run of `apply_layer`."""
 
-    def __init__(self, reader: TarReader, root_fd: int, directories: Directories, policy: ApplyPolicy) -> None:
+    def __init__(
+        self, reader: TarReader, root_fd: int, directories: Directories, policy: ApplyPolicy, seen: Seen | None
+    ) -> None:
         self._reader = reader
+        self._seen = seen
+        self._payload: IndexPayload | None = None
         self._root = root_fd
         self._policy = policy
         self._merge = policy.whiteouts == "merge"
@@ -105,6 +120,9 @@ class _Unpacking:
             directories.on_opened = self._note_opened
         self._final: dict[LayerPath, Entry] = {}
         """Directories and what they are in the end."""
+        self._unknown: set[LayerPath] = set()
+        """Those of them that nothing has described so far."""
+        self.undescribed: list[LayerPath] = []
         self._modes: dict[LayerPath, int] = {}
         """When merging: directories of layers below that were made writable for the while, with their modes."""
         self._touched: set[str] = set()
@@ -114,12 +132,13 @@ class _Unpacking:
 
     def run(self) -> None:
         if not self._merge:
-            self._final[ROOT] = self._policy.implied.get(ROOT) or implied_directory(ROOT)
+            self._note_made(ROOT, replaced=False)
         path = ROOT
         try:
             while (entry := self._reader.next()) is not None:
                 path = entry.path
                 change = interpret(entry)
+                self._payload = None
                 if isinstance(change, Upsert):
                     self._put(change.entry)
                 elif isinstance(change, Remove):
@@ -128,6 +147,8 @@ class _Unpacking:
                 elif isinstance(change, Opaque):
                     path = change.path
                     self._make_opaque(path)
+                if self._seen is not None and change is not None:
+                    self._seen(change, self._payload)
             path = ROOT
             self._directories.forget(LINK_DIRECTORY)
             remove_tree(LINK_DIRECTORY, self._root)
@@ -164,6 +185,10 @@ class _Unpacking:
         # directory there, and how the directory is.
         known = None if replaced else self._policy.implied.get(path)
         self._final[path] = known or implied_directory(path)
+        if known is None and not replaced:
+            self._unknown.add(path)
+        else:
+            self._unknown.discard(path)
         if replaced and not self._merge:
             self._hide_below(path)
 
@@ -177,6 +202,7 @@ class _Unpacking:
     def _put_directory(self, entry: Entry) -> None:
         self._directories.open(entry.path, make=True)
         self._final[entry.path] = entry
+        self._unknown.discard(entry.path)
 
     def _put_file(self, entry: Entry, parent: int, name: str) -> None:
         try:
@@ -184,30 +210,15 @@ class _Unpacking:
         except FileExistsError:
             self._clear(entry.path, parent, name)
             descriptor = os.open(name, _NEW_FILE, 0o600, dir_fd=parent)
+        reader, wanted = self._reader, self._seen is not None
+        place, regions = reader.body_offset, reader.regions
         try:
-            self._write_content(descriptor, entry)
+            digest = write_content(reader, descriptor, entry.size, hashed=wanted)
             self.attributes.set(descriptor, entry)
         finally:
             os.close(descriptor)
-
-    def _write_content(self, descriptor: int, entry: Entry) -> None:
-        """Writes the stored bytes; holes stay holes, so that a file's size costs no more than its layer does."""
-        reader = self._reader
-        if reader.regions is None:
-            while piece := reader.piece():
-                written = os.write(descriptor, piece)
-                while written < len(piece):
-                    written += os.write(descriptor, piece[written:])
-            return
-        os.ftruncate(descriptor, entry.size)
-        for offset, length in reader.regions:
-            end = offset + length
-            while offset < end:
-                piece = reader.stored_piece(end - offset)
-                while piece:
-                    written = os.pwrite(descriptor, piece, offset)
-                    offset += written
-                    piece = piece[written:]
+        if digest is not None:
+            self._payload = (place, digest, regions)
 
     def _put_link(self, entry: Entry) -> None:
         target = LayerPath(entry.link)
@@ -345,6 +356,8 @@ class _Unpacking:
                 continue  # replaced by something else later on
             if path in self._final:
                 self.attributes.set(descriptor, self._final[path])
+                if path in self._unknown and not self._merge:
+                    self.undescribed.append(path)
             else:
                 os.fchmod(descriptor, self._modes[path])
 

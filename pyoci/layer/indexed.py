@@ -22,10 +22,12 @@ from pyoci.layer.limits import DEFAULT_LIMITS, Limits
 from pyoci.layer.sparse import filled
 from pyoci.values import replace
 
-__all__ = ["Cursor", "IndexedLayer", "OnePass", "OpenBlob"]
+__all__ = ["Cursor", "IndexedLayer", "OnePass", "OpenBlob", "OpenUnpacked"]
 
 OpenBlob: TypeAlias = Callable[[Descriptor], BinaryIO]
 """Opens a blob as stored: `ContentSource.open`."""
+OpenUnpacked: TypeAlias = Callable[[Layer, Entry], "int | None"]
+"""Opens a file of a layer that lies on disk; None where it does not, or may not be read."""
 _CHUNK = 1 << 20
 
 
@@ -43,6 +45,7 @@ class IndexedLayer:
         open_blob: OpenBlob,
         *,
         limits: Callable[[], Limits] = lambda: DEFAULT_LIMITS,
+        open_unpacked: OpenUnpacked = lambda layer, entry: None,
     ) -> None:
         if index.diff_id != layer.diff_id:
             raise ValueError(f"the index is of {index.diff_id}, the layer is {layer.diff_id}")
@@ -50,6 +53,7 @@ class IndexedLayer:
         self.layer = layer
         self._open_blob = open_blob
         self._limits = limits
+        self._open_unpacked = open_unpacked
 
     @property
     def changes(self) -> Sequence[Change]:
@@ -61,11 +65,16 @@ class IndexedLayer:
         return place.digest if place else None
 
     def open(self, entry: Entry) -> BinaryIO:
-        """A stream of one file. Cost: the layer is decompressed up to it; for many files use `read_files` or `OnePass`.
+        """A stream of one file. Cost: the layer is decompressed up to it, unless it is unpacked; for many files use
+        `read_files` or `OnePass`.
 
         Reading raises DigestMismatch at the end if the bytes are not those of the index.
         """
         place = self.place(entry)
+        unpacked = self._open_unpacked(self.layer, entry)
+        if unpacked is not None:
+            file = os.fdopen(unpacked, "rb", buffering=0)
+            return cast("BinaryIO", _FileStream(replace(place, regions=None), file.read, file.close))
         cursor = self.cursor()
         try:
             return cursor.open(place, owned=True)

@@ -22,7 +22,6 @@ from pyoci.registry.hosts import Endpoint
 from pyoci.registry.session import Request
 from pyoci.registry.transport import Answer
 from pyoci.registry.urls import host_of
-from pyoci.values import replace
 
 __all__ = ["Partial", "ResumingReader", "TakePartial", "open_blob"]
 
@@ -234,8 +233,7 @@ class _Origin:
     def _request(self, endpoint: Endpoint, offset: int) -> Request:
         headers = {"Range": f"bytes={offset}-"} if offset else {}
         path = f"blobs/{self._descriptor.digest}"
-        request = self._exchange.request("GET", endpoint, path, self._purpose, _READ, headers=headers)
-        return replace(request, answer_bytes=self._descriptor.size - offset)
+        return self._exchange.request("GET", endpoint, path, self._purpose, _READ, headers=headers)
 
     def _check_length(self, endpoint: Endpoint, answer: Answer, offset: int) -> None:
         """Refuses a longer answer before any of it is stored. A shorter one is found when it ends, and refused at once

@@ -25,13 +25,14 @@ from pyoci.snapshot.compare import Listed, compare_directories, list_tree
 from pyoci.snapshot.diff import read_upper
 from pyoci.snapshot.lowers import Lower
 from pyoci.snapshot.ondisk import OwnerRules
-from pyoci.snapshot.unpack import LayerBlob, load_unpacked, unpack_layers
+from pyoci.snapshot.unpack import LayerBlob, describe, load_unpacked, unpack_layers
 
 __all__ = [
     "OPERATIONS",
     "Reply",
     "Request",
     "compare",
+    "describe_directories",
     "diff",
     "list_files",
     "make_directories",
@@ -42,7 +43,10 @@ __all__ = [
 
 OPERATIONS = tuple(
     f"pyoci.snapshot.operations:{name}"
-    for name in ("unpack", "diff", "list_files", "compare", "open_file", "make_directories", "remove")
+    for name in (
+        *("unpack", "describe_directories", "diff", "list_files", "compare", "open_file", "make_directories"),
+        "remove",
+    )
 )
 """For a worker's allow-list."""
 
@@ -66,16 +70,14 @@ def _path(text: str) -> Path:
 def unpack(request: Request, descriptors: list[int]) -> Reply:
     """Unpacks layers (descriptors of their blobs, lowest first) into `target`, if it is not there already.
 
-    Replies with `opaque_root` and `skipped`: what could not be kept of the layers' metadata, as text.
+    Replies with `opaque_root`; with `skipped`: what could not be kept of the layers' metadata, as text; with the
+    `indexes` that were asked for, by diff ID; and with `undescribed`, as `Applied` has it.
     """
     blobs = [
-        LayerBlob(descriptor, layer["compression"], DiffID(layer["diff_id"]))
+        LayerBlob(descriptor, layer["compression"], DiffID(layer["diff_id"]), layer["size"], layer["indexed"])
         for descriptor, layer in zip(descriptors, request["layers"], strict=True)
     ]
-    implied = {
-        LayerPath(path): Entry(LayerPath(path), "dir", mode=mode, uid=uid, gid=gid, mtime=mtime)
-        for path, mode, uid, gid, mtime in request["implied"]
-    }
+    implied = {entry.path: entry for entry in _directories(request["implied"])}
     policy = ApplyPolicy(request["whiteouts"], request["ownership"], request["devices"], implied)
     with _told():
         unpacked = unpack_layers(blobs, _path(request["target"]), policy, limits=Limits(**request["limits"]))
@@ -83,7 +85,25 @@ def unpack(request: Request, descriptors: list[int]) -> Reply:
         f"{item.what} of {item.path} (and {item.count - 1} more) is not on the disk: {item.reason}"
         for item in unpacked.applied.skipped
     ]
-    return {"opaque_root": unpacked.applied.opaque_root, "skipped": skipped}
+    return {
+        "opaque_root": unpacked.applied.opaque_root,
+        "skipped": skipped,
+        "indexes": {str(diff_id): index for diff_id, index in unpacked.indexes.items()},
+        "undescribed": [str(path) for path in unpacked.applied.undescribed],
+    }
+
+
+def describe_directories(request: Request, _: list[int]) -> Reply:
+    """Gives `directories` of an unpacked layer at `target` the attributes that other layers say they have."""
+    with _told():
+        describe(_path(request["target"]), _directories(request["directories"]), request["ownership"])
+    return {}
+
+
+def _directories(rows: list[tuple[str, int, int, int, int]]) -> list[Entry]:
+    return [
+        Entry(LayerPath(path), "dir", mode=mode, uid=uid, gid=gid, mtime=mtime) for path, mode, uid, gid, mtime in rows
+    ]
 
 
 def diff(request: Request, _: list[int]) -> Reply:

@@ -5,7 +5,7 @@ Used by RUN alone; nothing else unpacks (DESIGN 1.1).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import BinaryIO, Protocol, TypeAlias
@@ -38,7 +38,17 @@ class Rootfs(Protocol):
 
 
 class StackReader(Protocol):
-    """What unpacking asks about a stack as a whole: metadata that a single layer does not have."""
+    """What unpacking asks about a stack as a whole: metadata that a single layer does not have. And what it tells of a
+    layer, since it reads all of it anyway.
+    """
+
+    def has_index(self, layer: Layer) -> bool:
+        """Whether the other questions can be answered without reading the layer."""
+
+    def indexing(self, layer: Layer) -> AbstractContextManager[Callable[[bytes], None] | None]:
+        """Where nobody has read the layer yet: what takes its index (`dump_index`). Nobody else reads it for that as
+        long as the block runs.
+        """
 
     def implied(self, stack: Sequence[Stacked]) -> Mapping[LayerPath, Entry]:
         """What directories are that the uppermost layer has something in but does not describe; from the layers
@@ -51,6 +61,13 @@ class StackReader(Protocol):
 
 class Snapshotter(Protocol):
     """May be used from several threads at once."""
+
+    def unpack(self, stack: Sequence[Stacked]) -> None:
+        """Unpacks what `checkout` of the stack will need. Indexes of its layers come with it, where there were none.
+
+        Raises:
+            As `checkout`.
+        """
 
     def checkout(self, stack: Sequence[Stacked]) -> AbstractContextManager[Rootfs]:
         """A writable root over the stack (lowest first). Blobs are fetched and unpacked now, each once per store.
@@ -68,6 +85,9 @@ class Snapshotter(Protocol):
 
     def open(self, snapshot: SnapshotID, entry: Entry) -> BinaryIO | int:
         """The bytes of a file in a kept snapshot: a stream, or a file descriptor that the caller closes."""
+
+    def open_unpacked(self, layer: Layer, entry: Entry) -> int | None:
+        """A file of a layer by its descriptor, which the caller closes, where it is unpacked and may be read here."""
 
     def changes(self, snapshot: SnapshotID) -> Sequence[Change]:
         """What `keep` said of this snapshot.

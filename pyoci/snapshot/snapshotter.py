@@ -16,7 +16,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol
 
-from pyoci.content import ContentSource
 from pyoci.errors import ContentNotFound
 from pyoci.image.image import Layer
 from pyoci.layer.entry import Change, Entry
@@ -25,17 +24,13 @@ from pyoci.layer.protocols import OpenContent
 from pyoci.sandbox.protocols import DirectoryRoot, Mode, OverlayRoot, Root
 from pyoci.snapshot.changes import changes_of, dump_changes, load_changes
 from pyoci.snapshot.protocols import SnapshotID, Stacked, StackReader
-from pyoci.snapshot.unpacked import Lower, UnpackedLayers
+from pyoci.snapshot.unpacked import ArrivingContent, Lower, UnpackedLayers
 from pyoci.values import dataclass
 
 if TYPE_CHECKING:
-    from pyoci.sandbox.worker import Reply, Worker
+    from pyoci.sandbox.worker import Call, Reply, Worker
 
-__all__ = ["READ_BACK", "Machine", "StoreSnapshotter", "WriteLayer"]
-
-_OPERATIONS = "pyoci.snapshot.operations"
-READ_BACK = f"{_OPERATIONS}:diff"
-"""What the worker is asked for when a step is done; for `Worker.prepare`."""
+__all__ = ["Machine", "StoreSnapshotter", "WriteLayer"]
 
 
 class Machine(Protocol):
@@ -52,6 +47,19 @@ class Machine(Protocol):
     @property
     def scratch(self) -> Path:
         """With `memory`: the directory that the worker covers by memory."""
+
+
+@dataclass(slots=True)
+class _Calls:
+    """The worker's operations by their short names."""
+
+    worker: Callable[[], Worker]
+
+    def begin(self, operation: str, request: Mapping[str, Any], descriptors: Sequence[int] = ()) -> Call:
+        return self.worker().begin(f"pyoci.snapshot.operations:{operation}", request, descriptors)
+
+    def call(self, operation: str, request: Mapping[str, Any], descriptors: Sequence[int] = ()) -> Reply:
+        return self.worker().call(f"pyoci.snapshot.operations:{operation}", request, descriptors)
 
 
 WriteLayer = Callable[[Sequence[Change], OpenContent], Layer]
@@ -101,7 +109,7 @@ class StoreSnapshotter:
     def __init__(
         self,
         root: Path,
-        content: ContentSource,
+        content: ArrivingContent,
         worker: Callable[[], Worker],
         machine: Callable[[], Machine],
         *,
@@ -117,13 +125,21 @@ class StoreSnapshotter:
         when a layer is unpacked.
         """
         self._root_directory = root
-        self._worker = worker
+        calls = _Calls(worker)
+        self._call = calls.call
         self._machine = machine
         self._stacks = stacks
         self._write_layer = write_layer
         self._as_layer = as_layer
         self._numbers = itertools.count()
-        self._layers = UnpackedLayers(root, content, self._call, lambda: machine().mode, stacks, warn, limits)
+        self._layers = UnpackedLayers(root, content, calls, lambda: machine().mode, stacks, warn, limits)
+
+    def unpack(self, stack: Sequence[Stacked]) -> None:
+        storage = self._machine().storage
+        if storage == "memory":
+            self._layers.merged(self._only_layers(stack))
+        elif storage != "copy":  # a copy is made anew for each step
+            self._layers.unpack([self._usable(element) for element in stack])
 
     @contextmanager
     def checkout(self, stack: Sequence[Stacked]) -> Iterator[_OverlayRootfs | _MemoryRootfs | _CopiedRootfs]:
@@ -234,6 +250,12 @@ class StoreSnapshotter:
     def open(self, snapshot: SnapshotID, entry: Entry) -> BinaryIO | int:
         return self._opened(self._path(snapshot) / "upper", entry)
 
+    def open_unpacked(self, layer: Layer, entry: Entry) -> int | None:
+        for files in self._layers.directories_of(layer):
+            with suppress(OSError):  # who may read it is for the file to say; the blob can be read by all
+                return _open_below(files, entry.path)
+        return None
+
     def _opened(self, directory: Path, entry: Entry) -> int:
         with suppress(OSError):
             return _open_below(directory, entry.path)
@@ -267,9 +289,6 @@ class StoreSnapshotter:
 
     def _ownership(self) -> Literal["chown", "record"]:
         return "record" if self._machine().mode == "single" else "chown"
-
-    def _call(self, operation: str, request: Mapping[str, Any], descriptors: Sequence[int] = ()) -> Reply:
-        return self._worker().call(f"{_OPERATIONS}:{operation}", request, descriptors)
 
     def _only_layers(self, stack: Sequence[Stacked]) -> list[Layer]:
         return [element if isinstance(element, Layer) else self._as_layer(element) for element in stack]

@@ -2,7 +2,8 @@
 not at all.
 
 Runs in the worker, inside its namespaces. Imports no store and no image document: what it needs comes as descriptors
-and values.
+and values. A layer is decompressed once: what an index says of it is noted while it is unpacked, and a blob that is
+still arriving is read as it comes.
 """
 
 from __future__ import annotations
@@ -11,26 +12,33 @@ import io
 import json
 import os
 import secrets
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO, Literal, cast
 
 from pyoci.digest import DiffID
 from pyoci.errors import DigestMismatch, LayerError
 from pyoci.image.media_types import Compression
 from pyoci.layer.apply import Applied, ApplyPolicy, apply_layer
-from pyoci.layer.attributes import Skipped
+from pyoci.layer.attributes import Attributes, Skipped
+from pyoci.layer.changes import ChangeBuilder
 from pyoci.layer.compression import open_decompressed
-from pyoci.layer.directories import remove_tree
+from pyoci.layer.directories import Directories, remove_tree
+from pyoci.layer.entry import Entry
+from pyoci.layer.index import IndexPayload, dump_index, in_columns
 from pyoci.layer.limits import DEFAULT_LIMITS, Limits
+from pyoci.layer.paths import tree_key
 from pyoci.layer.readahead import HashedReadAhead
-from pyoci.values import asdict, dataclass
+from pyoci.values import asdict, dataclass, field, replace
 
-__all__ = ["LayerBlob", "Unpacked", "load_unpacked", "remove_directory", "unpack_layers"]
+__all__ = ["LayerBlob", "Unpacked", "describe", "load_unpacked", "remove_directory", "unpack_layers"]
 
 _FILES = "files"
 _RECORD = "unpacked.json"
+_SHORTEST_PAUSE_SECONDS = 0.001
+_LONGEST_PAUSE_SECONDS = 0.016
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +48,10 @@ class LayerBlob:
     descriptor: int
     compression: Compression
     diff_id: DiffID
+    size: int | None = None
+    """Bytes that the file has, or comes to have: then it is waited for. None where it is whole, whatever it has."""
+    indexed: bool = False
+    """An index is to be made of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +61,8 @@ class Unpacked:
     files: Path
     """The root: a lower directory, or the copy that a RUN changes."""
     applied: Applied
+    indexes: Mapping[DiffID, bytes] = field(default_factory=dict)
+    """What was asked for, as `dump_index` gives it; nothing where the directory was there already."""
 
 
 def unpack_layers(
@@ -71,10 +85,12 @@ def unpack_layers(
         files = temporary / _FILES
         temporary.mkdir(mode=0o700)  # what is inside may be setuid and is nobody else's business
         files.mkdir()
-        applied = _apply_all(blobs, files, policy, limits)
-        (temporary / _RECORD).write_text(json.dumps(asdict(applied)), encoding="utf-8")
+        indexes: dict[DiffID, bytes] = {}
+        applied = _apply_all(blobs, files, policy, limits, indexes)
+        _write_record(temporary, applied)
         try:
             temporary.rename(target)
+            return Unpacked(target / _FILES, applied, indexes)
         except OSError:
             if not target.is_dir():
                 raise
@@ -85,35 +101,75 @@ def unpack_layers(
     return load_unpacked(target)
 
 
-def _apply_all(blobs: Sequence[LayerBlob], files: Path, policy: ApplyPolicy, limits: Limits) -> Applied:
+def _apply_all(
+    blobs: Sequence[LayerBlob], files: Path, policy: ApplyPolicy, limits: Limits, indexes: dict[DiffID, bytes]
+) -> Applied:
     root = os.open(files, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
-        entries, skipped, opaque_root = 0, list[Skipped](), False
-        owners: dict[str, tuple[int, int]] = {}
+        entries, skipped = 0, list[Skipped]()
+        applied = Applied(0, {}, (), False)
         for blob in blobs:
-            applied = _apply(blob, root, policy, limits, owners)
+            applied = _apply(blob, root, policy, limits, applied.owners, indexes)
             entries += applied.entries
-            owners = dict(applied.owners)
             skipped += applied.skipped
-            opaque_root = applied.opaque_root
-        return Applied(entries, owners, tuple(skipped), opaque_root)
+        return replace(applied, entries=entries, skipped=tuple(skipped))
     finally:
         os.close(root)
 
 
 def _apply(
-    blob: LayerBlob, root: int, policy: ApplyPolicy, limits: Limits, owners: dict[str, tuple[int, int]]
+    blob: LayerBlob,
+    root: int,
+    policy: ApplyPolicy,
+    limits: Limits,
+    owners: Mapping[str, tuple[int, int]],
+    indexes: dict[DiffID, bytes],
 ) -> Applied:
-    with closing(cast("BinaryIO", _Positioned(blob.descriptor))) as stored:
+    noted: ChangeBuilder[IndexPayload] = ChangeBuilder()
+    seen = noted.add if blob.indexed else None
+    with closing(cast("BinaryIO", _Positioned(blob.descriptor, blob.size))) as stored:
         plain = open_decompressed(stored, blob.compression, limits=limits)
         with HashedReadAhead(plain) as stream:
-            applied = apply_layer(cast("BinaryIO", stream), root, policy=policy, owners=owners, limits=limits)
+            source = cast("BinaryIO", stream)
+            applied = apply_layer(source, root, policy=policy, owners=owners, seen=seen, limits=limits)
             while stream.read():
                 pass
-            found = stream.diff_id()
+            found, size = stream.diff_id(), stream.size
     if found != blob.diff_id:
         raise DigestMismatch(f"the layer unpacks to {found} instead of {blob.diff_id}")
+    if blob.indexed:
+        noted.drop_link_store()
+        indexes[found] = dump_index(in_columns(found, size, noted.finish()))
     return applied
+
+
+def describe(target: Path, directories: Sequence[Entry], ownership: Literal["chown", "record"]) -> None:
+    """Gives directories of an unpacked layer that it does not describe (`Applied.undescribed`) what other layers say of
+    them: known only now, when the layer's index is there.
+
+    Raises:
+        LayerError: `target` holds no unpacked layer, or the disk refuses it.
+    """
+    unpacked = load_unpacked(target)
+    attributes = Attributes(ownership, always_chown=True)
+    attributes.owners.update(unpacked.applied.owners)
+    root = os.open(unpacked.files, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        with Directories(root) as opened:
+            for entry in sorted(directories, key=lambda entry: tree_key(entry.path), reverse=True):
+                attributes.set(opened.open(entry.path), entry)
+    except OSError as error:
+        raise LayerError(f"cannot unpack to {target}: {(error.strerror or str(error)).lower()}") from error
+    finally:
+        os.close(root)
+    if attributes.owners != unpacked.applied.owners:
+        _write_record(target, replace(unpacked.applied, owners=attributes.owners))
+
+
+def _write_record(target: Path, applied: Applied) -> None:
+    value = asdict(applied)
+    del value["undescribed"]  # until the layers below have been asked, and of no interest afterwards
+    (target / _RECORD).write_text(json.dumps(value), encoding="utf-8")
 
 
 def load_unpacked(target: Path) -> Unpacked:
@@ -151,11 +207,16 @@ def remove_directory(path: Path) -> None:
 
 
 class _Positioned(io.RawIOBase):
-    """A file read by position, since whoever sent the descriptor shares its own."""
+    """A file read by position, since whoever sent the descriptor shares its own.
 
-    def __init__(self, descriptor: int) -> None:
+    Where its size is told the end is there and nowhere else: what has not arrived yet is waited for, by looking again.
+    Whoever moves the bytes ends this process when they do not come.
+    """
+
+    def __init__(self, descriptor: int, size: int | None) -> None:
         super().__init__()
         self._descriptor = descriptor
+        self._size = size
         self._position = 0
 
     def readable(self) -> bool:
@@ -164,7 +225,12 @@ class _Positioned(io.RawIOBase):
     def read(self, size: int | None = -1, /) -> bytes:
         if size is None or size < 0:
             return self.readall()
-        data = os.pread(self._descriptor, size, self._position)
+        if self._size is not None:
+            size = min(size, self._size - self._position)
+        pause = _SHORTEST_PAUSE_SECONDS
+        while not (data := os.pread(self._descriptor, size, self._position)) and size and self._size is not None:
+            time.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
         self._position += len(data)
         return data
 

@@ -1,4 +1,4 @@
-"""Layers on disk, in the store: each unpacked once for each mode, by the worker.
+"""Layers on disk, in the store: each unpacked once for each mode, by the worker, while its blob is still arriving.
 
 A layer that has something in directories which it does not describe is unpacked anew over other layers, since an
 overlay shows a directory as its uppermost layer has it.
@@ -8,29 +8,33 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-from pyoci.content import ContentSource
-from pyoci.digest import chain_ids, digest_hex, sha256_digest
-from pyoci.errors import ContentError
+from pyoci.digest import DiffID, chain_ids, digest_hex, sha256_digest
+from pyoci.errors import ContentError, DigestMismatch, SandboxError
+from pyoci.image.descriptor import Descriptor
 from pyoci.image.image import Layer
 from pyoci.image.media_types import layer_compression
-from pyoci.layer.entry import LayerPath
 from pyoci.layer.limits import DEFAULT_LIMITS, Limits
 from pyoci.sandbox.protocols import Mode
 from pyoci.snapshot.protocols import Stacked, StackReader
 from pyoci.values import asdict, dataclass
 
 if TYPE_CHECKING:
+    from pyoci.content.arrival import Arrival
     from pyoci.sandbox.worker import Reply
 
-__all__ = ["Lower", "UnpackedLayers"]
+__all__ = ["ArrivingContent", "Lower", "UnderWay", "UnpackedLayers", "WorkerCalls"]
 
 _JOBS = 2
+
+_Directory: TypeAlias = "tuple[str, int, int, int, int]"
+"""Path, mode, uid, gid and time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +46,24 @@ class Lower:
     """Owners that files cannot carry themselves, by path; None where they are in a record beside the directory."""
 
 
-class _Call(Protocol):
-    def __call__(self, operation: str, request: Mapping[str, Any], descriptors: Sequence[int] = ()) -> Reply: ...
+class ArrivingContent(Protocol):
+    """Where blobs are, and how they are read while they come."""
+
+    def follow(self, descriptor: Descriptor) -> AbstractContextManager[Arrival]: ...
+
+
+class UnderWay(Protocol):
+    """A request that the worker is at. One of both is called, once."""
+
+    def reply(self) -> Reply: ...
+    def kill(self) -> None: ...
+
+
+class WorkerCalls(Protocol):
+    """What is asked of the worker, by the names of `operations.py`."""
+
+    def begin(self, operation: str, request: Mapping[str, Any], descriptors: Sequence[int] = ()) -> UnderWay: ...
+    def call(self, operation: str, request: Mapping[str, Any], descriptors: Sequence[int] = ()) -> Reply: ...
 
 
 class UnpackedLayers:
@@ -52,8 +72,8 @@ class UnpackedLayers:
     def __init__(
         self,
         root: Path,
-        content: ContentSource,
-        call: _Call,
+        content: ArrivingContent,
+        worker: WorkerCalls,
         mode: Callable[[], Mode],
         stacks: Callable[[], StackReader],
         warn: Callable[[str], None],
@@ -62,7 +82,7 @@ class UnpackedLayers:
         self._limits = limits
         self._root_directory = root
         self._content = content
-        self._call = call
+        self._worker = worker
         self._mode = mode
         self._stacks = stacks
         self._warn = warn
@@ -80,24 +100,56 @@ class UnpackedLayers:
         from concurrent.futures import ThreadPoolExecutor
 
         numbers = [number for number, element in enumerate(stack) if isinstance(element, Layer)]
-        with ThreadPoolExecutor(_JOBS) as pool:
+        with self._coming([stack[number] for number in numbers]), ThreadPoolExecutor(_JOBS) as pool:
             return dict(zip(numbers, pool.map(lambda number: self._one(stack[: number + 1]), numbers), strict=True))
+
+    @contextmanager
+    def _coming(self, stack: Sequence[Stacked]) -> Iterator[None]:
+        """Lets the first blobs that will be read for the first time begin to arrive while the worker starts."""
+        reader = self._stacks()
+        unread = [layer for layer in stack if isinstance(layer, Layer) and not reader.has_index(layer)]
+        with ExitStack() as under_way:
+            for layer in unread[:_JOBS]:
+                under_way.enter_context(self._content.follow(layer.descriptor))
+            yield
 
     def _one(self, stack: Sequence[Stacked]) -> tuple[Path, bool]:
         layer = stack[-1]
         assert isinstance(layer, Layer)
-        implied = {
-            path: (entry.mode, entry.uid, entry.gid, entry.mtime)
-            for path, entry in sorted(self._stacks().implied(stack).items())
-        }
-        name = digest_hex(layer.diff_id)
-        if implied:
-            mark = sha256_digest(json.dumps(list(implied.items())).encode("utf-8", "surrogateescape"))
-            name = f"{name}-{digest_hex(mark)[:16]}"
+        directory = self._root_directory / "unpacked" / self._mode()
+        staged = directory / f"{digest_hex(layer.diff_id)}.staged-{secrets.token_hex(6)}"
         whiteouts = "overlay-trusted" if self._mode() == "root" else "overlay-user"
-        target = self._root_directory / "unpacked" / self._mode() / name
-        record = self._ensure(target, [layer], whiteouts, implied)
+        with self._locked(directory / digest_hex(layer.diff_id)):
+            try:
+                undescribed: frozenset[str] | None = None
+                with self._stacks().indexing(layer) as keep:
+                    if keep is not None:
+                        reply = self._unpack(staged, [layer], whiteouts, (), {layer.diff_id: keep})
+                        undescribed = frozenset(reply.values["undescribed"])
+                # What is below is asked for only now: it may be on its way itself, and meanwhile this one was, too.
+                implied = self._implied(stack)
+                target = directory / _name(layer, implied)
+                if undescribed is None:
+                    record = self._ensure(target, [layer], whiteouts, implied)
+                else:
+                    self._settle(staged, target, [row for row in implied if row[0] in undescribed])
+                    record = _record(target)
+            finally:
+                self._discard(staged)
         return target / "files", bool(record["opaque_root"])
+
+    def _implied(self, stack: Sequence[Stacked]) -> tuple[_Directory, ...]:
+        return tuple(
+            (str(path), entry.mode, entry.uid, entry.gid, entry.mtime)
+            for path, entry in sorted(self._stacks().implied(stack).items())
+        )
+
+    def directories_of(self, layer: Layer) -> Iterator[Path]:
+        """Where a layer's files are on disk, in whatever mode. Costs a look into a few directories."""
+        name = digest_hex(layer.diff_id)
+        for path in (self._root_directory / "unpacked").glob(f"*/{name}*"):
+            if "." not in path.name:  # one that is under way has more behind its name
+                yield path / "files"
 
     def merged(self, layers: Sequence[Layer], target: Path | None = None) -> Path:
         """A directory with all layers in one: shared and only to be read, or a new one at `target`."""
@@ -105,51 +157,138 @@ class UnpackedLayers:
             chain = chain_ids(layer.diff_id for layer in layers)
             name = digest_hex(chain[-1]) if chain else "empty"
             target = self._root_directory / "unpacked" / self._mode() / f"merged-{name}"
-        self._ensure(target, layers, "merge", {})
+        with self._locked(target):
+            self._ensure(target, layers, "merge", ())
         return target / "files"
 
-    def _ensure(
-        self,
-        target: Path,
-        layers: Sequence[Layer],
-        whiteouts: str,
-        implied: Mapping[LayerPath, tuple[int, int, int, int]],
-    ) -> dict[str, Any]:
-        record = target / "unpacked.json"
+    @contextmanager
+    def _locked(self, name: Path) -> Iterator[None]:
         with self._lock:
-            lock = self._locks.setdefault(target, threading.Lock())
+            lock = self._locks.setdefault(name, threading.Lock())
         with lock:
-            if not record.exists():
-                target.parent.mkdir(mode=0o755, exist_ok=True)
-                self._unpack(target, layers, whiteouts, implied)
-        try:
-            value: dict[str, Any] = json.loads(record.read_bytes())
-        except (OSError, ValueError) as error:
-            raise ContentError(f"{target} is damaged", hint="remove it with `pyoci prune --all`") from error
-        return value
+            yield
+
+    def _ensure(
+        self, target: Path, layers: Sequence[Layer], whiteouts: str, implied: Sequence[_Directory]
+    ) -> dict[str, Any]:
+        """The record of a directory, which is made if it is not there. Indexes that are missing come with it."""
+        if not (target / "unpacked.json").exists():
+            staged = target.with_name(f"{target.name}.staged-{secrets.token_hex(6)}")
+            try:
+                with ExitStack() as reading:
+                    keep = {}
+                    distinct = {layer.diff_id: layer for layer in layers}
+                    for diff_id in sorted(distinct):  # so that nobody waits for another who waits for this one
+                        wanted = reading.enter_context(self._stacks().indexing(distinct[diff_id]))
+                        if wanted is not None:
+                            keep[diff_id] = wanted
+                    self._unpack(staged, layers, whiteouts, implied, keep)
+                self._settle(staged, target, ())
+            finally:
+                self._discard(staged)
+        return _record(target)
 
     def _unpack(
         self,
-        target: Path,
+        staged: Path,
         layers: Sequence[Layer],
         whiteouts: str,
-        implied: Mapping[LayerPath, tuple[int, int, int, int]],
-    ) -> None:
+        implied: Sequence[_Directory],
+        keep: Mapping[DiffID, Callable[[bytes], None]],
+    ) -> Reply:
+        """Unpacks to `staged`, and gives the indexes to `keep` once blobs and diff IDs have been found right."""
+        staged.parent.mkdir(mode=0o755, exist_ok=True)
         mode = self._mode()
-        with ExitStack() as stack:
-            blobs = [stack.enter_context(self._content.open(layer.descriptor)) for layer in layers]
-            request = {
-                "layers": [
-                    {"compression": layer_compression(layer.descriptor.media_type), "diff_id": layer.diff_id}
-                    for layer in layers
-                ],
-                "target": os.fsencode(target).decode("utf-8", "surrogateescape"),
-                "whiteouts": whiteouts,
-                "ownership": "record" if mode == "single" else "chown",
-                "devices": "make" if mode in ("root", "chroot") else "record",
-                "implied": [(path, *values) for path, values in implied.items()],
-                "limits": asdict(self._limits()),
-            }
-            reply = self._call("unpack", request, [blob.fileno() for blob in blobs])
+        request = {
+            "layers": [
+                {
+                    "compression": layer_compression(layer.descriptor.media_type),
+                    "diff_id": layer.diff_id,
+                    "size": layer.descriptor.size,
+                    "indexed": layer.diff_id in keep,
+                }
+                for layer in layers
+            ],
+            "target": _text(staged),
+            "whiteouts": whiteouts,
+            "ownership": self._ownership(),
+            "devices": "make" if mode in ("root", "chroot") else "record",
+            "implied": list(implied),
+            "limits": asdict(self._limits()),
+        }
+        try:
+            reply = self._unpack_arriving(request, layers)
+        except DigestMismatch as error:
+            if not error.elsewhere:
+                raise
+            self._discard(staged)
+            return self._unpack(staged, layers, whiteouts, implied, keep)
         for text in reply.values["skipped"]:
-            self._warn(f"unpacking to {target.name[:12]}: {text}")
+            self._warn(f"unpacking to {staged.name[:12]}: {text}")
+        for diff_id, take in keep.items():
+            take(reply.values["indexes"][diff_id])
+        return reply
+
+    def _unpack_arriving(self, request: Mapping[str, Any], layers: Sequence[Layer]) -> Reply:
+        with ExitStack() as following:
+            arrivals: list[Arrival] = []
+            for number, layer in enumerate(layers):
+                if number >= _JOBS:
+                    arrivals[number - _JOBS].wait()
+                arrivals.append(following.enter_context(self._content.follow(layer.descriptor)))
+            call = self._worker.begin("unpack", request, [arrival.fileno() for arrival in arrivals])
+            try:
+                for arrival in arrivals:
+                    # Before any answer: if the bytes were wrong, that is what to say, whatever the worker made of them.
+                    arrival.wait()
+            except BaseException:
+                call.kill()
+                raise
+            return call.reply()
+
+    def _settle(self, staged: Path, target: Path, directories: Sequence[_Directory]) -> None:
+        """Gives a staged directory its name; one that has it already stays."""
+        if directories:
+            request = {
+                "target": _text(staged),
+                "directories": list(directories),
+                "ownership": self._ownership(),
+            }
+            self._worker.call("describe_directories", request)
+        try:
+            staged.rename(target)
+        except OSError as error:
+            if not target.is_dir():
+                raise ContentError(f"cannot write {target}: {error.strerror}") from error
+
+    def _discard(self, staged: Path) -> None:
+        """Removes what is left of a directory that has not got its name, also by a worker that was killed."""
+        left = [_text(path) for path in staged.parent.glob(f"{staged.name}*")] if staged.parent.is_dir() else []
+        if left:
+            with suppress(SandboxError):  # an end of the worker is told by whoever needed it; `prune` sweeps the rest
+                self._worker.call("remove", {"paths": left})
+
+    def _ownership(self) -> str:
+        return "record" if self._mode() == "single" else "chown"
+
+
+def _name(layer: Layer, implied: Sequence[_Directory]) -> str:
+    """Of a layer's directory: the layers below have a say in it where it leaves directories out."""
+    name = digest_hex(layer.diff_id)
+    if not implied:
+        return name
+    rows = [(path, values) for path, *values in implied]
+    mark = sha256_digest(json.dumps(rows).encode("utf-8", "surrogateescape"))
+    return f"{name}-{digest_hex(mark)[:16]}"
+
+
+def _record(target: Path) -> dict[str, Any]:
+    try:
+        value: dict[str, Any] = json.loads((target / "unpacked.json").read_bytes())
+    except (OSError, ValueError) as error:
+        raise ContentError(f"{target} is damaged", hint="remove it with `pyoci prune --all`") from error
+    return value
+
+
+def _text(path: Path) -> str:
+    return os.fsencode(path).decode("utf-8", "surrogateescape")

@@ -56,6 +56,14 @@ class Stall:
 
 
 @dataclass(frozen=True, slots=True)
+class Hold:
+    """Sends so many bytes of the body, and the rest when it is released."""
+
+    after: int
+    released: threading.Event
+
+
+@dataclass(frozen=True, slots=True)
 class Trickle:
     """Sends the body a few bytes at a time, so that the connection is never silent for long and never gets on."""
 
@@ -96,7 +104,7 @@ class EchoSecrets:
     status: int
 
 
-Action: TypeAlias = Respond | Reset | LoseAnswer | Stall | Delay | Trickle | Cut | Change | EchoSecrets
+Action: TypeAlias = Respond | Reset | LoseAnswer | Stall | Hold | Delay | Trickle | Cut | Change | EchoSecrets
 
 
 @dataclass(slots=True)
@@ -416,6 +424,11 @@ class _Handler(BaseHTTPRequestHandler):
                     self.wfile.write(body[at : at + size])
                     self.wfile.flush()
                     time.sleep(pause)
+            case Hold(after, released):
+                self.wfile.write(body[:after])
+                self.wfile.flush()
+                released.wait(120)
+                self.wfile.write(body[after:])
             case Stall(seconds, int(after)):
                 self.wfile.write(body[:after])
                 self.wfile.flush()

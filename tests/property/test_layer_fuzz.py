@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 
 from pyoci.errors import ContentError, LayerError
 from pyoci.layer.apply import ApplyPolicy, apply_layer
+from pyoci.layer.changes import ChangeBuilder
 from pyoci.layer.compression import open_decompressed
 from pyoci.layer.directories import remove_tree
-from pyoci.layer.index import dump_index, index_layer, load_index
+from pyoci.layer.index import IndexPayload, dump_index, in_columns, index_layer, load_index
 from pyoci.layer.limits import Limits
 from pyoci.layer.reader import read_changes
 from tests.builders import file, hardlink, make_layer, removed, symlink
@@ -103,6 +104,26 @@ def test_unpacking_stays_inside(data: bytes, whiteouts: str) -> None:
             os.close(parent)
         assert [path.name for path in world.iterdir()] == ["outside"]
         assert (world / "outside").read_text() == "precious"
+
+
+@given(mutated())
+@settings(max_examples=500, deadline=None)
+def test_what_unpacking_notes_is_the_index(data: bytes) -> None:
+    noted: ChangeBuilder[IndexPayload] = ChangeBuilder()
+    with tempfile.TemporaryDirectory() as name:
+        root = os.open(name, os.O_RDONLY)
+        try:
+            policy = ApplyPolicy("overlay-user", "record", "record")
+            apply_layer(io.BytesIO(data), root, policy=policy, seen=noted.add, limits=LIMITS)
+        except LayerError:
+            return
+        finally:
+            for path in Path(name).iterdir():
+                remove_tree(path.name, root)
+            os.close(root)
+    read = index_layer(io.BytesIO(data), "none", diff_id=None, limits=LIMITS)
+    noted.drop_link_store()
+    assert dump_index(in_columns(read.diff_id, len(data), noted.finish())) == dump_index(read)
 
 
 @given(st.binary(max_size=2000), st.sampled_from(["none", "gzip", "zstd", "bzip2", "xz"]))

@@ -43,8 +43,6 @@ class RunServices:
     snapshotter: Snapshotter
     sandbox: Callable[[], Sandbox]
     """Made when the first RUN really executes."""
-    begin_sandbox: Callable[[], None]
-    """Begins with that, and does not wait."""
     secrets: Secrets
     agents: Agents
     cancelled: threading.Event
@@ -81,7 +79,7 @@ def run_command(step: RunStep, inputs: Sequence[Result], services: RunServices, 
     """
     parent = inputs[0]
     assert isinstance(parent, Filesystem)
-    services.begin_sandbox()  # while layers of the base are fetched and looked at
+    services.snapshotter.unpack(parent.stack)  # before the tree, for which a new layer would be read a second time
     tree, bundle = services.trees.of(parent), services.ca_bundle
     account = run_account(tree, step.user)
     targets = {mount.target for mount in step.mounts}

@@ -44,6 +44,12 @@ class Kept:
         self.events.append(f"read {snapshot[0]}")
         return [Upsert(Entry(LayerPath(snapshot[0]), "dir", mode=0o755))]
 
+    def unpack(self, stack: Sequence[Stacked]) -> None:
+        raise AssertionError
+
+    def open_unpacked(self, layer: Layer, entry: Entry) -> int | None:
+        raise AssertionError
+
     def checkout(self, stack: Sequence[Stacked]) -> AbstractContextManager[Rootfs]:
         raise AssertionError
 

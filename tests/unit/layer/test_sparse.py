@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+import os
+from pathlib import Path
 
 import pytest
 
 from pyoci.errors import LayerError
+from pyoci.layer.apply import ApplyPolicy, apply_layer
+from pyoci.layer.changes import ChangeBuilder
+from pyoci.layer.index import IndexPayload, in_columns, index_layer
 from pyoci.layer.limits import Limits
 from pyoci.layer.reader import read_archive
 from pyoci.layer.tar_reader import TarReader
@@ -151,3 +157,19 @@ def test_the_stored_bytes_alone() -> None:
         stored += piece
     assert stored == STORED
     assert reader.next() is None
+
+
+@ENCODINGS
+def test_unpacking_notes_what_an_index_says(encode: object, tmp_path: Path) -> None:
+    data = encode(REGIONS, SIZE, STORED) + tar_of((member("next"), b"n"))  # type: ignore[operator]
+    noted: ChangeBuilder[IndexPayload] = ChangeBuilder()
+    root = os.open(tmp_path, os.O_RDONLY)
+    try:
+        policy = ApplyPolicy("overlay-user", "record", "record")
+        apply_layer(io.BytesIO(data), root, policy=policy, seen=noted.add)
+    finally:
+        os.close(root)
+    read = index_layer(io.BytesIO(data), "none", diff_id=None)
+    assert in_columns(read.diff_id, len(data), noted.finish()).place("f") == read.place("f")
+    assert read.digests[:32] == hashlib.sha256(CONTENT).digest()
+    assert (tmp_path / "f").read_bytes() == CONTENT

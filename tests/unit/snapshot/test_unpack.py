@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import os
+import random
 import stat
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,8 +17,14 @@ from pyoci.digest import DiffID, sha256_digest
 from pyoci.errors import DigestMismatch, LayerError
 from pyoci.image.media_types import Compression
 from pyoci.layer.apply import ApplyPolicy
-from pyoci.snapshot.unpack import LayerBlob, load_unpacked, remove_directory, unpack_layers
-from tests.builders import BuiltLayer, directory, file, make_layer, opaque, removed, symlink
+from pyoci.layer.entry import Entry, LayerPath
+from pyoci.layer.index import dump_index, index_layer
+from pyoci.layer.recorded import OWNER_XATTR, encode_owner
+from pyoci.snapshot.unpack import LayerBlob, Unpacked, describe, load_unpacked, remove_directory, unpack_layers
+from pyoci.values import replace
+from tests.builders import BuiltLayer, Item, directory, file, hardlink, make_layer, opaque, removed, symlink
+from tests.registry_world import settled
+from tests.unit.layer.tars import member, tar_of
 
 OVERLAY = ApplyPolicy("overlay-user", "record", "record")
 MERGE = ApplyPolicy("merge", "record", "record")
@@ -122,6 +131,80 @@ def test_the_slower_of_two_takes_what_the_faster_made(tmp_path: Path, monkeypatc
         monkeypatch.setattr(Path, "rename", overtaken)
         assert unpack_layers(found, target, OVERLAY).files == target / "files"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["blob0", "target"]
+
+
+@pytest.mark.parametrize("compression", ["none", "gzip", "zstd"])
+def test_the_index_that_comes_with_it(compression: Compression, tmp_path: Path) -> None:
+    items: dict[str, Item] = {
+        "a/b": file(b"1" * 70_000, uid=5),
+        "a/c": hardlink("a/b"),
+        "d": removed(),
+        "big": b"0123" * 500_000,
+    }
+    layer = make_layer({**items, "e": opaque(), "e/f": symlink("x")}, compression=compression)
+    with blobs(tmp_path, layer, compression=compression) as [blob]:
+        unpacked = unpack_layers([replace(blob, indexed=True)], tmp_path / "target", OVERLAY)
+    read = index_layer(io.BytesIO(layer.blob), compression, diff_id=layer.diff_id)
+    assert unpacked.indexes == {layer.diff_id: dump_index(read)}
+
+
+def test_a_blob_is_read_as_it_comes(tmp_path: Path) -> None:
+    layer = make_layer({"a": random.Random(1).randbytes(900_000), "b": random.Random(2).randbytes(2_000_000)})
+    growing = tmp_path / "blob0"
+    growing.write_bytes(b"")
+    found: list[Unpacked] = []
+    with growing.open("rb") as stream, growing.open("ab", buffering=0) as out:
+        blob = LayerBlob(stream.fileno(), "gzip", layer.diff_id, size=len(layer.blob))
+        unpacking = threading.Thread(target=lambda: found.append(unpack_layers([blob], tmp_path / "target", OVERLAY)))
+        unpacking.start()
+        out.write(layer.blob[:-1])
+        assert settled(lambda: list(tmp_path.glob("target.*/files/b")), seconds=30)
+        assert unpacking.is_alive()
+        assert not (tmp_path / "target").exists()
+        out.write(layer.blob[-1:])
+        unpacking.join(30)
+    assert (found[0].files / "b").stat().st_size == 2_000_000
+
+
+def test_what_stands_behind_the_end_of_a_blob_is_not_read(tmp_path: Path) -> None:
+    with blobs(tmp_path, LAYER) as [blob]:
+        (tmp_path / "blob0").write_bytes(LAYER.blob + b"garbage")
+        unpacked = unpack_layers([replace(blob, size=len(LAYER.blob))], tmp_path / "target", OVERLAY)
+    assert (unpacked.files / "d/f").read_bytes() == b"1"
+
+
+def test_directories_that_a_layer_does_not_describe(tmp_path: Path) -> None:
+    layer = make_layer({"a/b/c": b"", "d": directory(mode=0o700), "d/e/f": b""}, parents=False)
+    with blobs(tmp_path, layer) as found:
+        unpacked = unpack_layers(found, tmp_path / "target", OVERLAY)
+    assert sorted(unpacked.applied.undescribed) == ["", "a", "a/b", "d/e"]
+    known = {"a": Entry(LayerPath("a"), "dir", mode=0o1777, mtime=7)}
+    policy = ApplyPolicy("overlay-user", "record", "record", {LayerPath("a"): known["a"]})
+    with blobs(tmp_path, layer) as found:
+        again = unpack_layers(found, tmp_path / "again", policy)
+    assert sorted(again.applied.undescribed) == ["", "a/b", "d/e"]
+
+    below = [
+        known["a"],
+        Entry(LayerPath("a/b"), "dir", mode=0, uid=3, gid=4, mtime=8),
+        Entry(LayerPath(""), "dir", 0o711),
+    ]
+    describe(tmp_path / "target", below, "record")
+    files = tmp_path / "target/files"
+    assert [(stat.S_IMODE(path.stat().st_mode)) for path in (files, files / "a", files / "d")] == [0o711, 0o1777, 0o700]
+    assert (files / "a").stat().st_mtime == 7
+    owner = os.getxattr(files / "a/b", OWNER_XATTR) if stat.S_IMODE((files / "a/b").stat().st_mode) == 0 else b""
+    assert owner == encode_owner(3, 4)
+    remove_directory(tmp_path / "target")
+
+
+def test_a_directory_in_place_of_a_file_of_the_same_layer_is_nobody_elses(tmp_path: Path) -> None:
+    tar = tar_of(member("a"), member("a/b"))
+    (tmp_path / "blob0").write_bytes(tar)
+    with (tmp_path / "blob0").open("rb") as stream:
+        blob = LayerBlob(stream.fileno(), "none", DiffID(sha256_digest(tar)))
+        unpacked = unpack_layers([blob], tmp_path / "target", OVERLAY)
+    assert unpacked.applied.undescribed == ("",)
 
 
 @pytest.mark.parametrize("record", [None, "", "{}", "[1]", '{"entries": 1, "owners": [], "skipped": 0}'])
