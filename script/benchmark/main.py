@@ -37,7 +37,7 @@ from benchmark.report import (
     splice,
     terminal,
 )
-from benchmark.tools import Lab, Tool, unmount_below
+from benchmark.tools import MANY_FILES, Lab, Tool, files_below, unmount_below
 from benchmark.workload import CHECKOUT, FULL, QUICK, Workload
 
 __all__ = ["main"]
@@ -45,6 +45,8 @@ __all__ = ["main"]
 BENCH = CHECKOUT / ".bench"
 PYOCI = BENCH / "venv/bin/pyoci"
 TIMEOUT_SECONDS = 900.0
+FORGETTING_SECONDS = 65
+"""See `set_aside`."""
 TOOLS = ("pyoci", "buildkit", "docker", "buildah", "podman", "umoci", "crane", "ko", "bare")
 
 
@@ -291,11 +293,22 @@ def do(job: Job, bench: Bench, rounds: int) -> JobResult:
             runs[tool.name].append(usage)
             say(f"{job.name}: round {number + 1}: {tool.name} {usage.wall_seconds:.2f} s")
     without_errors(lambda: job.end(able))
+    clear_attic(bench.lab.attic)
     found = [
         ToolResult(tool.name, tool.reads_dockerfiles, tuple(runs[tool.name]), failures.get(tool.name, ""))
         for tool in able
     ]
     return JobResult(job.name, job.title, tuple(found))
+
+
+def clear_attic(attic: Path) -> None:
+    """Deletes the stores that were set aside and waits until the file system has forgotten them."""
+    many = files_below(attic, at_most=MANY_FILES) == MANY_FILES
+    remove(attic)
+    if many:
+        say(f"waiting for {FORGETTING_SECONDS} s, until inodes that were deleted count for nothing")
+        os.sync()
+        time.sleep(FORGETTING_SECONDS)
 
 
 def say(words: str) -> None:
