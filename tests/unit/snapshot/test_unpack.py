@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import random
@@ -196,6 +197,17 @@ def test_directories_that_a_layer_does_not_describe(tmp_path: Path) -> None:
     owner = os.getxattr(files / "a/b", OWNER_XATTR) if stat.S_IMODE((files / "a/b").stat().st_mode) == 0 else b""
     assert owner == encode_owner(3, 4)
     remove_directory(tmp_path / "target")
+
+
+def test_an_owner_that_a_directory_cannot_hold_is_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOTSUP, "Operation not supported")
+
+    with blobs(tmp_path, make_layer({"a/b": b""}, parents=False)) as found:
+        unpack_layers(found, tmp_path / "target", OVERLAY)
+    monkeypatch.setattr(os, "setxattr", refuse)
+    describe(tmp_path / "target", [Entry(LayerPath("a"), "dir", 0o755, uid=3, gid=4)], "record")
+    assert load_unpacked(tmp_path / "target").applied.owners == {"a": (3, 4)}
 
 
 def test_a_directory_in_place_of_a_file_of_the_same_layer_is_nobody_elses(tmp_path: Path) -> None:
