@@ -10,9 +10,11 @@ from typing import BinaryIO, cast
 import pytest
 
 from pyoci.content import MemoryContent, PullThrough
+from pyoci.content.arrival import Transfer
 from pyoci.content.verify import VerifyingReader
-from pyoci.errors import ContentNotFound, DigestMismatch
+from pyoci.errors import Cancelled, ContentNotFound, DigestMismatch
 from pyoci.image import Descriptor
+from pyoci.progress import Reporter
 from pyoci.store import Store
 from tests.content_laws import descriptor_of
 from tests.registry_world import settled
@@ -219,6 +221,19 @@ def test_what_nobody_follows_any_more_is_given_up_and_kept_for_later(tmp_path: P
             arrival.wait()
         left.close()
     assert origin.opened == 2
+
+
+def test_what_is_given_up_before_it_began_opens_no_file(tmp_path: Path) -> None:
+    with Store(tmp_path) as store:
+        transfer = Transfer(WANTED, store, Origin(b"base layer"), Reporter())
+        transfer.abandon()
+        transfer.run()
+        assert transfer.ended
+        with pytest.raises(Cancelled):
+            transfer.file()
+        with pytest.raises(Cancelled):
+            transfer.wait()
+        assert not store.has(WANTED)
 
 
 def test_what_is_only_in_memory_is_whole_at_once(tmp_path: Path) -> None:
