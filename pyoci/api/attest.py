@@ -1,10 +1,14 @@
-"""What is attested of the images of one build: their packages, and how they came to be."""
+"""What is attested of the images of one build: their packages, and how they came to be.
+
+Beside the files of an image it is in `provenance.json` and `sbom.spdx.json`, as BuildKit writes them.
+"""
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, BinaryIO
 
 from pyoci.api.bases import BAKED
 from pyoci.api.certificates import read_ca_bundle
@@ -14,7 +18,7 @@ from pyoci.api.preflight import StoreMemory
 from pyoci.api.prepare import Prepared
 from pyoci.api.services import Services
 from pyoci.build import host
-from pyoci.build.attestations import SPDX_TYPE, Attest, Statement, image_url, statement
+from pyoci.build.attestations import SPDX_TYPE, Statement, file_subject, image_subject, image_url
 from pyoci.build.builder import Built
 from pyoci.build.materials import Material
 from pyoci.build.provenance import PREDICATE_TYPE, BuildFacts, provenance
@@ -26,56 +30,87 @@ from pyoci.fetch.url import public
 from pyoci.image import Image
 from pyoci.inspection.packages_diff import PackageChange
 from pyoci.inspection.spdx import Subject, image_packages, os_release, spdx_document
+from pyoci.layer.entry import Entry, LayerPath, Upsert
+from pyoci.layer.tree import Tree
 from pyoci.preflight.reading import Files
-from pyoci.progress import Reporter
-from pyoci.values import dataclass
+from pyoci.values import dataclass, replace
 
-__all__ = ["attester", "check_attested"]
+__all__ = ["Attester", "check_attested"]
 
 _IMAGE = "docker-image://"
+_FILES: Mapping[str, str] = {PREDICATE_TYPE: "provenance", SPDX_TYPE: "sbom.spdx"}
+"""How files are called that hold statements, by what these say."""
 _SHORTEST_SECRET = 4
 """Bytes: anything shorter is found by chance."""
 
 
-def check_attested(request: BuildRequest, reporter: Reporter) -> None:
-    """Refuses outputs that have no place for what is attested, and warns of those that leave it out.
+def check_attested(request: BuildRequest) -> None:
+    """Refuses outputs that have no place for what is attested.
 
     Raises:
         UsageError: docker's media types know no attestations, as BuildKit says too.
     """
     for output in request.outputs:
-        if output.type in ("local", "tar"):
-            reporter.warning(f"output type={output.type} has the image's files alone: attestations are left out")
-        elif image_output(output, request).form.docker_types:
+        if output.type not in ("local", "tar") and image_output(output, request).form.docker_types:
             raise UsageError(
                 "attestations are not possible with docker's media types",
                 hint="leave out oci-mediatypes=false, or write --provenance=false and --sbom=false",
             )
 
 
-def attester(parts: Prepared, services: Services) -> Attest:
-    """Says of every image of a build what is in it and how it came to be, as far as that is asked for.
+class Attester:
+    """Says of every image of a build what is in it and how it came to be, as far as that is asked for."""
 
-    Raises:
-        BuildError: what would be told holds a secret.
-    """
-    request = parts.request
-    facts = _facts(parts, services) if request.provenance else None
-    inventories: dict[str, _Inventory] = {}
+    def __init__(self, parts: Prepared, services: Services) -> None:
+        self._parts = parts
+        self._services = services
+        self._facts = _facts(parts, services) if parts.request.provenance else None
+        self._inventories: dict[str, _Inventory] = {}
 
-    def attest(built: Built, image: Image) -> Sequence[Statement]:
+    def __call__(self, built: Built, image: Image) -> Sequence[Statement]:
+        """The statements about an image, in the form that it has in one output.
+
+        Raises:
+            BuildError: what would be told holds a secret.
+        """
+        subject = image_subject(image, self._parts.tags)
         said: list[Statement] = []
-        if request.sbom:
+        if self._parts.request.sbom:
             name = built.filesystem.result_id
-            if name not in inventories:
-                inventories[name] = _inventory(built, services)
-            said.append(_sbom(image, parts, inventories[name]))
-        if facts is not None:
-            said.append(statement(image, parts.tags, PREDICATE_TYPE, provenance(built.plan, image, facts)))
-            _refuse_secrets(said[-1], parts)
+            if name not in self._inventories:
+                self._inventories[name] = _inventory(built, self._services)
+            said.append(Statement(subject, SPDX_TYPE, _sbom(image, self._parts, self._inventories[name])))
+        if self._facts is not None:
+            said.append(Statement(subject, PREDICATE_TYPE, provenance(built.plan, image, self._facts)))
+            _refuse_secrets(said[-1], self._parts)
         return said
 
-    return attest
+    def beside(self, tree: Tree, built: Built, *, prefix: str, suffix: str) -> Tree:
+        """The files of an image and, among them, what is said of them, each statement in a file of its own. Their names
+        begin with `prefix` and have `suffix` before `.json`.
+
+        Raises:
+            BuildError: as for an image.
+        """
+        subject = file_subject(tree)
+        files: dict[str, bytes] = {}
+        for said in self(built, built.image):
+            files[f"{prefix}{_FILES[said.predicate_type]}{suffix}.json"] = replace(said, subject=subject).as_file()
+        return tree.with_changes(_Files(files, mtime=self._parts.epoch or 0))
+
+
+class _Files:
+    """A ChangeSet of files in memory, in the root."""
+
+    def __init__(self, files: Mapping[str, bytes], *, mtime: int) -> None:
+        self._files = files
+        self.changes = [
+            Upsert(Entry(LayerPath(name), "file", 0o600, size=len(data), mtime=mtime))
+            for name, data in sorted(files.items())
+        ]
+
+    def open(self, entry: Entry) -> BinaryIO:
+        return io.BytesIO(self._files[entry.path])
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +127,7 @@ def _inventory(built: Built, services: Services) -> _Inventory:
     return _Inventory(image_packages(files, warn=services.reporter.warning), os_release(tree))
 
 
-def _sbom(image: Image, parts: Prepared, inventory: _Inventory) -> Statement:
+def _sbom(image: Image, parts: Prepared, inventory: _Inventory) -> Mapping[str, Any]:
     from pyoci import __version__
 
     subject = Subject(
@@ -102,7 +137,7 @@ def _sbom(image: Image, parts: Prepared, inventory: _Inventory) -> Statement:
         created=timestamp(parts.epoch),
         tool=f"pyoci-{__version__}",
     )
-    return statement(image, parts.tags, SPDX_TYPE, spdx_document(subject, inventory.packages, inventory.release))
+    return spdx_document(subject, inventory.packages, inventory.release)
 
 
 def _facts(parts: Prepared, services: Services) -> BuildFacts:
@@ -172,8 +207,9 @@ def _ca_bundle(parts: Prepared, services: Services) -> dict[str, Any] | None:
 
 
 def _refuse_secrets(said: Statement, parts: Prepared) -> None:
+    raw = said.encoded()
     for name, value in parts.secrets.named_values().items():
-        if len(value.strip()) >= _SHORTEST_SECRET and value.strip() in said.raw:
+        if len(value.strip()) >= _SHORTEST_SECRET and value.strip() in raw:
             raise BuildError(
                 f'the provenance would hold the secret "{name}"',
                 hint="it is in a build argument, a label or the Dockerfile; --provenance=mode=min leaves those out",

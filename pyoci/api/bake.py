@@ -187,7 +187,7 @@ def _built(requests: Mapping[str, BakeRequest], services: Services) -> dict[str,
             if part.request.provenance or part.request.sbom:
                 from pyoci.api.attest import check_attested
 
-                check_attested(part.request, services.reporter)
+                check_attested(part.request)
             cache_sources(part.request)
             written = (*pushed_names(part.request), *written_references(part.request))
             with push_permission(written, services) as wait_for_permission:

@@ -50,7 +50,7 @@ def _build(parts: Prepared, services: Services, watch: Watch) -> BuildResult:
     if request.provenance or request.sbom:
         from pyoci.api.attest import check_attested
 
-        check_attested(request, services.reporter)
+        check_attested(request)
     cache_sources(request)
     written = (*pushed_names(request), *written_references(request))
     with push_permission(written, services) as wait_for_permission:
@@ -115,9 +115,9 @@ def finish(
         preflight(request, built, services, search, parts.dockerfile.check)
     attest = None
     if request.provenance or request.sbom:
-        from pyoci.api.attest import attester
+        from pyoci.api.attest import Attester
 
-        attest = attester(parts, services)
+        attest = Attester(parts, services)
     result = _result(built, parts, services, attest)
     if request.tags or any(output.type == "image" for output in request.outputs):
         _fetch_missing(built, services, own=not request.outputs)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -14,12 +14,13 @@ from pyoci.errors import ContentError, DigestMismatch, RegistryError, UsageError
 from pyoci.reference import Reference
 
 if TYPE_CHECKING:
+    from pyoci.api.attest import Attester
     from pyoci.api.build import BuildResult
     from pyoci.api.early_push import EarlyPush
     from pyoci.api.output_options import FilesOutput, ImageOutput
-    from pyoci.build.attestations import Attest
     from pyoci.build.builder import Built
     from pyoci.image import Descriptor
+    from pyoci.layer.tree import Tree
 
 __all__ = ["deliver", "output_stream"]
 
@@ -30,7 +31,7 @@ def deliver(
     built: tuple[Built, ...],
     services: Services,
     *,
-    attest: Attest | None = None,
+    attest: Attester | None = None,
     is_pushed: bool = False,
     early: EarlyPush | None = None,
 ) -> None:
@@ -48,7 +49,9 @@ def deliver(
     roots = {main_form(request): result.descriptor}
     for output in request.outputs:
         if output.type in ("local", "tar"):
-            _files(output, files_output(output, request, platforms=len(built)), built, services)
+            wanted_files = files_output(output, request, platforms=len(built))
+            trees = [_tree(one, wanted_files, attest, services) for one in built]
+            _files(output, wanted_files, built, trees, services)
             continue
         wanted = image_output(output, request)
         if wanted.form not in roots:
@@ -132,31 +135,43 @@ def _directory(output: Output, services: Services) -> Path:
     return services.environment.path(output.destination)
 
 
-def _files(output: Output, wanted: FilesOutput, built: tuple[Built, ...], services: Services) -> None:
+def _tree(one: Built, wanted: FilesOutput, attest: Attester | None, services: Services) -> Tree:
+    """The files of one image, with what is said of them."""
+    tree = services.trees.of(one.filesystem)
+    if attest is None:
+        return tree
+    suffix = f".{_folder(one)}" if wanted.several and not wanted.split else ""
+    return attest.beside(tree, one, prefix=wanted.attestation_prefix, suffix=suffix)
+
+
+def _files(
+    output: Output, wanted: FilesOutput, built: tuple[Built, ...], trees: Sequence[Tree], services: Services
+) -> None:
     from pyoci.export.rootfs import write_platform_tar, write_root_tar
 
     if output.type == "local":
-        _local(output, wanted, built, services)
+        _local(output, wanted, built, trees, services)
         return
     scratch = services.store.root / "tmp"
     with output_stream(output.destination, services) as stream:
         if wanted.split:
-            write_platform_tar(
-                {_folder(one): services.trees.of(one.filesystem) for one in built}, stream, scratch=scratch
-            )
+            named = {_folder(one): tree for one, tree in zip(built, trees, strict=True)}
+            write_platform_tar(named, stream, scratch=scratch)
         else:
-            write_root_tar(services.trees.of(built[0].filesystem), stream, scratch=scratch)
+            write_root_tar(trees[0], stream, scratch=scratch)
 
 
-def _local(output: Output, wanted: FilesOutput, built: tuple[Built, ...], services: Services) -> None:
+def _local(
+    output: Output, wanted: FilesOutput, built: tuple[Built, ...], trees: Sequence[Tree], services: Services
+) -> None:
     from pyoci.export.directory import remove_others, write_root_directory
 
     directory = _directory(output, services)
     if len(built) > 1 and not wanted.split:
         _refuse_same_names(built, services)
-    for one in built:
+    for one, tree in zip(built, trees, strict=True):
         write_root_directory(
-            services.trees.of(one.filesystem),
+            tree,
             directory / _folder(one) if wanted.split else directory,
             scratch=services.store.root / "tmp",
             delete=wanted.delete and (wanted.split or len(built) == 1),

@@ -40,8 +40,8 @@ _KEYS: Mapping[str, set[str]] = {
     "registry": _OF_IMAGES | _PUSHED,
     "oci": _OF_IMAGES | {"tar"},
     "docker": _OF_IMAGES | {"tar"},
-    "local": {"mode", "platform-split"},
-    "tar": {"platform-split"},
+    "local": {"mode", "platform-split", "attestation-prefix"},
+    "tar": {"platform-split", "attestation-prefix"},
 }
 
 
@@ -66,6 +66,9 @@ class FilesOutput:
     """A directory for each platform."""
     delete: bool
     """What else is in the directory goes."""
+    several: bool = False
+    """Files say which platform they are about, where they could be about several."""
+    attestation_prefix: str = ""
 
 
 def check_attributes(output: Output) -> None:
@@ -239,7 +242,10 @@ def files_output(output: Output, request: BuildRequest, *, platforms: int) -> Fi
             "platform-split=false of output type tar: files of several platforms would have the same names",
             hint="build for one platform, or write to a directory",
         )
-    return FilesOutput(split, mode == "delete")
+    prefix = attributes.get("attestation-prefix", "")
+    if "/" in prefix or "\0" in prefix:
+        raise UsageError(f'attestation-prefix={prefix}: it is the beginning of a file name, and has no "/"')
+    return FilesOutput(split, mode == "delete", platforms > 1 or _is_indexed(request), prefix)
 
 
 def pushed_names(request: BuildRequest) -> tuple[Reference, ...]:

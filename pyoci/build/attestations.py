@@ -1,13 +1,16 @@
 """What is said of an image beside it: in-toto statements in a manifest of their own, as BuildKit attaches them.
 
 The manifest stands in the image's index behind the images, for the platform `unknown/unknown`, and names the image that
-it is about in annotations and as its subject.
+it is about in annotations and as its subject. Where only the image's files are written, the statements are files among
+them, and about each of them.
 Spec: image-spec manifest.md (subject, artifactType); in-toto attestation v1; BuildKit docs/attestations.
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
+import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import quote
@@ -15,6 +18,8 @@ from urllib.parse import quote
 from pyoci.digest import Digest, digest_hex, sha256_digest
 from pyoci.image import Descriptor, Image, Manifest, encode_manifest, media_types
 from pyoci.image.codec import canonical_json
+from pyoci.layer.entry import Entry
+from pyoci.layer.tree import Tree
 from pyoci.platforms import Platform
 from pyoci.reference import Reference
 from pyoci.store import Store
@@ -23,38 +28,78 @@ from pyoci.values import dataclass
 if TYPE_CHECKING:
     from pyoci.build.builder import Built
 
-__all__ = ["SPDX_TYPE", "Attest", "Statement", "attestation_descriptor", "image_url", "local_image_url", "statement"]
+__all__ = [
+    "SPDX_TYPE",
+    "Attest",
+    "Statement",
+    "attestation_descriptor",
+    "file_subject",
+    "image_subject",
+    "image_url",
+    "local_image_url",
+]
 
 SPDX_TYPE = "https://spdx.dev/Document"
 """Predicate type of an SPDX document."""
 _NO_PLATFORM = Platform("unknown", "unknown")
 _EMPTY = b"{}"
+_CHUNK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Statement:
     """One in-toto statement."""
 
+    subject: Sequence[Mapping[str, Any]]
+    """What it is about, each thing by its name and digest."""
     predicate_type: str
-    raw: bytes
+    predicate: Mapping[str, Any]
+
+    def encoded(self) -> bytes:
+        """Its bytes as a blob."""
+        return canonical_json(self._members())
+
+    def as_file(self) -> bytes:
+        """Its bytes as a file that people may read."""
+        return json.dumps(self._members(), indent=2, ensure_ascii=False).encode() + b"\n"
+
+    def _members(self) -> dict[str, Any]:
+        return {
+            "_type": "https://in-toto.io/Statement/v1",
+            "predicateType": self.predicate_type,
+            "subject": self.subject,
+            "predicate": self.predicate,
+        }
 
 
 Attest: TypeAlias = "Callable[[Built, Image], Sequence[Statement]]"
 """What is to be said of an image that was built, in the form that it has in one output."""
 
 
-def statement(image: Image, names: Sequence[Reference], predicate_type: str, predicate: Mapping[str, Any]) -> Statement:
-    """A statement about an image, which is called so."""
-    subject = [
-        {"name": image_url(name, image.platform), "digest": {"sha256": digest_hex(image.digest)}} for name in names
-    ]
-    members = {
-        "_type": "https://in-toto.io/Statement/v1",
-        "predicateType": predicate_type,
-        "subject": subject,
-        "predicate": predicate,
-    }
-    return Statement(predicate_type, canonical_json(members))
+def image_subject(image: Image, names: Sequence[Reference]) -> list[dict[str, Any]]:
+    """An image, by every name that it is called."""
+    return [{"name": image_url(name, image.platform), "digest": {"sha256": digest_hex(image.digest)}} for name in names]
+
+
+def file_subject(tree: Tree) -> list[dict[str, Any]]:
+    """Every regular file of a file system, by its path.
+
+    Raises:
+        LayerError, ContentError, RegistryError: from the tree's layers.
+    """
+    files = (entry for entry in tree.walk() if entry.type == "file")
+    return [{"name": entry.path, "digest": {"sha256": digest_hex(_digest_in(tree, entry))}} for entry in files]
+
+
+def _digest_in(tree: Tree, entry: Entry) -> Digest:
+    known = tree.digest_of(entry)
+    if known is not None:
+        return known
+    hashed = hashlib.sha256()
+    with tree.open(entry) as stream:
+        while data := stream.read(_CHUNK):
+            hashed.update(data)
+    return Digest(f"sha256:{hashed.hexdigest()}")
 
 
 def image_url(name: Reference, platform: Platform, digest: Digest | None = None) -> str:
@@ -79,8 +124,9 @@ def attestation_descriptor(image: Image, statements: Sequence[Statement], store:
     layers = []
     for one in statements:
         annotations = {"in-toto.io/predicate-type": one.predicate_type}
-        layer = Descriptor(media_types.IN_TOTO, sha256_digest(one.raw), len(one.raw), annotations=annotations)
-        store.put(layer, io.BytesIO(one.raw))
+        raw = one.encoded()
+        layer = Descriptor(media_types.IN_TOTO, sha256_digest(raw), len(raw), annotations=annotations)
+        store.put(layer, io.BytesIO(raw))
         layers.append(layer)
     config = Descriptor(media_types.EMPTY, sha256_digest(_EMPTY), len(_EMPTY), data=_EMPTY)
     store.put(config, io.BytesIO(_EMPTY))

@@ -6,7 +6,9 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import subprocess
+import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -332,16 +334,88 @@ def test_two_platforms_have_a_statement_each(world: Path) -> None:
     assert about == [each["digest"] for each in index["manifests"][:2]]
 
 
-@pytest.mark.parametrize(
-    ("flags", "status", "message"),
-    [
-        (("-o", "type=oci,dest=x.tar,oci-mediatypes=false"), 2, "not possible with docker's media types"),
-        (("-o", "type=local,dest=files"), 0, "output type=local has the image's files alone"),
-    ],
-)
-def test_where_there_is_no_place_for_it(
-    world: Path, capsys: pytest.CaptureFixture[str], flags: tuple[str, ...], status: int, message: str
-) -> None:
+def test_docker_media_types_have_no_place_for_it(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path("Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /\n")
-    assert main(["build", "-q", "--preflight=off", "--provenance=true", *flags, "."]) == status
-    assert message in capsys.readouterr().err
+    flags = ["--provenance=true", "-o", "type=oci,dest=x.tar,oci-mediatypes=false"]
+    assert main(["build", "-q", "--preflight=off", *flags, "."]) == 2
+    assert "not possible with docker's media types" in capsys.readouterr().err
+
+
+HELLO = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
+
+
+def files_world(*flags: str) -> None:
+    """A build of two files, written as files; what is expected of it is what BuildKit 0.32 wrote."""
+    Path("Dockerfile").write_text("FROM scratch\nCOPY a /x/a\nCOPY a /b\n")
+    Path("a").write_text("hello")
+    assert main(["build", "-q", "--preflight=off", *flags, "."]) == 0
+
+
+def listed(directory: str) -> list[str]:
+    return sorted(path.relative_to(directory).as_posix() for path in Path(directory).rglob("*") if path.is_file())
+
+
+def test_beside_files_it_is_a_file_about_each_of_them(world: Path) -> None:
+    files_world("--provenance=true", "--sbom=true", "-o", "type=local,dest=out")
+    assert listed("out") == ["b", "provenance.json", "sbom.spdx.json", "x/a"]
+    for name, kind in (("provenance", "https://slsa.dev/provenance/v1"), ("sbom.spdx", "https://spdx.dev/Document")):
+        path = Path(f"out/{name}.json")
+        said = json.loads(path.read_text())
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert (said["_type"], said["predicateType"]) == ("https://in-toto.io/Statement/v1", kind)
+        assert said["subject"] == [{"name": each, "digest": {"sha256": HELLO}} for each in ("b", "x/a")]
+    assert json.loads(Path("out/sbom.spdx.json").read_text())["predicate"]["spdxVersion"] == "SPDX-2.3"
+
+
+def test_beside_files_in_a_tar(world: Path) -> None:
+    files_world("--provenance=true", "-o", "type=tar,dest=out.tar")
+    with tarfile.open("out.tar") as tar:
+        members = {member.name: member for member in tar}
+    assert sorted(members) == ["b", "provenance.json", "x", "x/a"]
+    own = members["provenance.json"]
+    assert (own.mode, own.uid, own.mtime) == (0o600, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("flags", "output", "names"),
+    [
+        ([], "attestation-prefix=pre-", ["b", "pre-provenance.json", "x/a"]),
+        ([], "platform-split=true", [f"linux_amd64/{name}" for name in ("b", "provenance.json", "x/a")]),
+        (
+            ["--platform=linux/amd64,linux/arm64"],
+            "mode=copy",
+            [f"linux_{p}/{name}" for p in ("amd64", "arm64") for name in ("b", "provenance.json", "x/a")],
+        ),
+        (
+            ["--build-arg=BUILDKIT_MULTI_PLATFORM=1", "--platform=linux/amd64"],
+            "platform-split=false",
+            ["b", "provenance.linux_amd64.json", "x/a"],
+        ),
+    ],
+    ids=["prefix", "split", "platforms", "not-split"],
+)
+def test_how_the_files_are_called(world: Path, flags: list[str], output: str, names: list[str]) -> None:
+    files_world("--provenance=true", *flags, "-o", f"type=local,dest=out,{output}")
+    assert listed("out") == names
+
+
+def test_a_file_of_that_name_gives_way(world: Path) -> None:
+    Path("Dockerfile").write_text("FROM scratch\nCOPY a /provenance.json\n")
+    Path("a").write_text("hello")
+    assert main(["build", "-q", "--preflight=off", "--provenance=true", "-o", "type=local,dest=out", "."]) == 0
+    said = json.loads(Path("out/provenance.json").read_text())
+    assert said["subject"] == [{"name": "provenance.json", "digest": {"sha256": HELLO}}]
+
+
+def test_a_prefix_is_no_path(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /\n")
+    assert main(["build", "-q", "-o", "type=local,dest=out,attestation-prefix=../", "."]) == 2
+    assert "attestation-prefix=../" in capsys.readouterr().err
+
+
+def test_files_that_a_step_made_are_told_by_their_digests(world: Path, busybox_tar: Path) -> None:
+    shutil.copy(busybox_tar, "busybox.tar")
+    Path("Dockerfile").write_text("FROM scratch\nADD busybox.tar /\nRUN printf hello >/made\n")
+    assert main(["build", "-q", "--preflight=off", "--provenance=true", "-o", "type=local,dest=out", "."]) == 0
+    said = json.loads(Path("out/provenance.json").read_text())
+    assert {"name": "made", "digest": {"sha256": HELLO}} in said["subject"]
