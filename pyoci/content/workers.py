@@ -40,7 +40,7 @@ class Stop:
             raise Cancelled
 
 
-def run_all(tasks: Iterable[Callable[[], None]], *, jobs: int, name: str, stop: Stop) -> None:
+def run_all(tasks: Iterable[Callable[[], object]], *, jobs: int, name: str, stop: Stop) -> None:
     """Runs every task, at most `jobs` at once; returns when all are done.
 
     After the first failure no further task starts, those under way are told to stop, and the failure is raised.
@@ -48,7 +48,7 @@ def run_all(tasks: Iterable[Callable[[], None]], *, jobs: int, name: str, stop: 
     Raises:
         Cancelled: the user interrupted. Else what the first failing task raised.
     """
-    waiting: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+    waiting: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
     count = 0
     for task in tasks:
         waiting.put(task)

@@ -59,7 +59,7 @@ def test_an_interrupt_does_not_wait_for_a_thread_that_hangs(monkeypatch: pytest.
     begun = time.monotonic()
     try:
         with pytest.raises(Cancelled):
-            run_all([partial(release.wait, 30)], jobs=1, name="test", stop=Stop(cancelled))  # type: ignore[list-item]
+            run_all([partial(release.wait, 30)], jobs=1, name="test", stop=Stop(cancelled))
         assert time.monotonic() - begun < 10
     finally:
         release.set()
