@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmark.registry import NotThere, Registry
-from benchmark.tools import Kind, State, Task, Tool
-from benchmark.workload import Workload, edit_binary, edit_source
+from benchmark.registry import BASES, NotThere, Registry
+from benchmark.tools import LAYERS, Kind, State, Task, Tool
+from benchmark.workload import LAYER_SHARES, Workload, edit_binary, edit_source
 
 __all__ = ["STAGES", "Job", "Runner", "all_jobs"]
 
@@ -46,7 +46,10 @@ class Job:
 
     def task(self, tool: Tool) -> Task:
         """What the tool is asked to do."""
-        return Task(self.kind, self.context, self.repository(tool), self.state)
+        return self._task(tool, self.kind)
+
+    def _task(self, tool: Tool, kind: Kind) -> Task:
+        return Task(kind, self.context, self.repository(tool), self.state)
 
     def reset(self, tool: Tool, round_number: int, run: Runner) -> None:
         """Brings about the state that the job starts from; not measured."""
@@ -55,6 +58,8 @@ class Job:
         if self.state == "cold":
             tool.empty()
             self.registry.forget()
+            if self.kind == "push-store" and (line := tool.command(self._task(tool, "load"))):
+                run(tool, line)
             return
         if tool.name not in self._begun:
             tool.empty()
@@ -74,11 +79,11 @@ class Job:
         elif self.kind == "binary":
             edit_binary(self.context, self.workload.directory / "programs/app", mark)
 
-    def verify(self, tool: Tool, round_number: int, output: str) -> None:
+    def verify(self, tool: Tool, round_number: int, output: str, run: Runner) -> None:
         """Looks whether the job is done: the image in the registry with every blob, the files in it or on the disk.
 
         Raises:
-            NotThere: it is not.
+            NotThere, CommandFailed: it is not.
         """
         if self.kind == "version" or tool.name == "bare":
             return
@@ -87,8 +92,18 @@ class Job:
             if root is not None and not (root / "usr/local/go/bin/go").is_file():
                 raise NotThere("the compiler is not in what was unpacked")
             return
+        if self.kind == "pull":
+            self.registry.check_layout(f"{BASES}/{LAYERS}", tool.layout())
+            return
+        if self.kind == "pull-store":
+            run(tool, tool.command(self._task(tool, "look")) or "false")
+            return
         repository = self.repository(tool)
         self.registry.check_blobs(repository)
+        if self.kind in ("push", "push-store"):
+            if len(self.registry.manifest(repository)["layers"]) != len(LAYER_SHARES):
+                raise NotThere("what was pushed has other layers")
+            return
         if self.state == "unchanged":
             if self._digests.get(tool.name, "") not in ("", self.registry.digest(repository)):
                 raise NotThere("an unchanged build has another digest")
@@ -163,6 +178,11 @@ def all_jobs(workload: Workload, registry: Registry) -> list[tuple[str, Callable
         "cold",
         lambda: workload.layer_context(compressible=True),
     )
+    several = f"{len(LAYER_SHARES)} layers of {workload.sizes.megabytes} MB together"
+    add("pull", f"{several}: registry to OCI layout", "pull", "cold", workload.pulled_context)
+    add("push", f"{several}: OCI layout to registry", "push", "cold", workload.pushed)
+    add("pull-store", f"{several}: registry to the tool's store", "pull-store", "cold", workload.pulled_context)
+    add("push-store", f"{several}: the tool's store to registry", "push-store", "cold", workload.pushed)
     add(
         "stages",
         f"{STAGES} independent stages of RUN sleep 2",

@@ -23,7 +23,7 @@ from benchmark.chart import svg
 from benchmark.jobs import Job, all_jobs
 from benchmark.machine import describe
 from benchmark.measure import CommandFailed, Usage, adopt_orphans, measure, own_network
-from benchmark.peers import all_tools
+from benchmark.peers import LOADED, all_tools
 from benchmark.registry import NotThere, Registry, running_registry
 from benchmark.report import (
     BEGIN,
@@ -37,7 +37,7 @@ from benchmark.report import (
     splice,
     terminal,
 )
-from benchmark.tools import MANY_FILES, Lab, Tool, files_below, unmount_below
+from benchmark.tools import LAYERS, MANY_FILES, Lab, Tool, files_below, unmount_below
 from benchmark.workload import CHECKOUT, FULL, QUICK, Workload
 
 __all__ = ["main"]
@@ -47,7 +47,7 @@ PYOCI = BENCH / "venv/bin/pyoci"
 TIMEOUT_SECONDS = 900.0
 FORGETTING_SECONDS = 65
 """See `set_aside`."""
-TOOLS = ("pyoci", "buildkit", "docker", "buildah", "podman", "umoci", "crane", "ko", "bare")
+TOOLS = ("pyoci", "buildkit", "docker", "buildah", "podman", "umoci", "skopeo", "crane", "ko", "bare")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -179,7 +179,7 @@ def run(options: argparse.Namespace) -> Report:
     workload.lay_out_bases()
     if not own_network():  # before any thread and any daemon; from here on nothing but loopback is in reach
         say("not alone on the loopback interface: bytes of other programs count too")
-    with prepared(workload, options.tools) as bench:
+    with prepared(workload, options.tools, options.jobs) as bench:
         machine = describe(BENCH, versions(bench.tools))
         jobs = dict(all_jobs(workload, bench.registry))
         results = []
@@ -204,7 +204,7 @@ def versions(tools: Sequence[Tool]) -> dict[str, str]:
 
 
 @contextmanager
-def prepared(workload: Workload, names: Sequence[str]) -> Iterator[Bench]:
+def prepared(workload: Workload, names: Sequence[str], jobs: Sequence[str]) -> Iterator[Bench]:
     """The registry with the bases in it, and the tools, started; all of it is ended with the block."""
     work = BENCH / "work"
     with ExitStack() as stack:
@@ -219,7 +219,9 @@ def prepared(workload: Workload, names: Sequence[str]) -> Iterator[Bench]:
         work.mkdir(parents=True)
         stack.callback(remove, work)
         registry = stack.enter_context(running_registry(BENCH / "registry", run_directory))
-        push_bases(workload, registry)
+        push_bases(workload, registry, layers=bool({"pull", "pull-store"} & set(jobs)))
+        if {"push", "push-store"} & set(jobs):
+            lay_out_pushed(workload)
         lab = Lab(registry.address, workload.go_root, work, run_directory)
         bench = Bench(lab, registry, [], {})
         for tool in all_tools(lab, PYOCI):
@@ -252,24 +254,48 @@ def remove(directory: Path) -> None:
     shutil.rmtree(directory, ignore_errors=True)
 
 
-def push_bases(workload: Workload, registry: Registry) -> None:
-    """Builds the bases of the jobs with pyoci and pushes them; kept from run to run where nothing changed."""
+def push_bases(workload: Workload, registry: Registry, *, layers: bool) -> None:
+    """Builds the bases of the jobs with pyoci and pushes them; kept from run to run where nothing changed. `layers`:
+    whether the one that is pulled is wanted.
+    """
     store = ["--store", str(BENCH / "bases")]
     contexts = {
         "static": workload.bases / "static",
         "golang": workload.bases / "golang",
         "shell": workload.shell_context(),
     }
+    if layers:
+        contexts[LAYERS] = workload.pulled_context()
     recipes = CHECKOUT / "examples/bases"
     for name, context in contexts.items():
         say(f"base {name}")
-        recipe = context / "Dockerfile" if name == "shell" else recipes / name / "Dockerfile"
+        recipe = recipes / name / "Dockerfile" if name in ("static", "golang") else context / "Dockerfile"
         reference = f"{registry.address}/bases/{name}:latest"
         command = [str(PYOCI), "build", *store, "--quiet", "--preflight=off", "--push", "-t", reference]
         command += ["--insecure-registry", registry.address, "-f", str(recipe)]
-        if name != "static":
+        if name in ("golang", "shell"):
             command += ["--build-context", f"static=docker-image://{registry.address}/bases/static:latest"]
         subprocess.run([*command, str(context)], check=True, stdout=subprocess.DEVNULL)
+
+
+def lay_out_pushed(workload: Workload) -> None:
+    """The image that is pushed, in no registry yet and made of other bytes than the one that is pulled: a tool that
+    remembers where it has seen a blob would mount it.
+    """
+
+    def fill(target: Path) -> None:
+        say("the image that is pushed")
+        context = target / "context"
+        context.mkdir()
+        workload.fill_layers(context, 22)
+        command = [str(PYOCI), "build", "--store", str(target / "store"), "--quiet", "--preflight=off", "-t", LOADED]
+        command += ["-o", f"type=oci,tar=false,dest={target / 'layout'},name=latest"]
+        command += ["-o", f"type=docker,dest={target / 'docker.tar'}"]
+        subprocess.run([*command, str(context)], check=True, stdout=subprocess.DEVNULL)
+        shutil.rmtree(context)
+        shutil.rmtree(target / "store")
+
+    workload.kept(workload.pushed().name, fill)
 
 
 def do(job: Job, bench: Bench, rounds: int) -> JobResult:
@@ -285,7 +311,7 @@ def do(job: Job, bench: Bench, rounds: int) -> JobResult:
             try:
                 job.reset(tool, number, bench.call)
                 usage, output = bench.measured(tool, job)
-                job.verify(tool, number, output)
+                job.verify(tool, number, output, bench.call)
             except (CommandFailed, NotThere, OSError, subprocess.SubprocessError) as error:
                 failures[tool.name] = bench.reason(error)
                 say(f"{job.name}: {tool.name} failed: {failures[tool.name]}")

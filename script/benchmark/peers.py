@@ -1,8 +1,7 @@
-"""The peers: Debian's buildah, podman, docker.io, umoci with skopeo; BuildKit, crane and ko where they are on PATH."""
+"""The peers that read Dockerfiles: Debian's buildah, podman and docker.io, and BuildKit where it is on PATH."""
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 import shutil
@@ -12,39 +11,39 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmark.tools import (
+    LAYERS,
     Bare,
     Daemonless,
     Lab,
     Pyoci,
     Task,
     Tool,
-    absent,
     joined,
+    needs_root,
     printed,
     remove_below,
     unmount_below,
 )
+from benchmark.without_dockerfile import Crane, Ko, Skopeo, Umoci
 
 __all__ = ["all_tools"]
 
 START_SECONDS = 30.0
+TRANSFERS = frozenset({"pull", "push", "pull-store", "push-store", "load", "look"})
+LOADED = "layers:latest"
+"""What the image in docker.tar is called."""
 
 
 def all_tools(lab: Lab, program: Path) -> list[Tool]:
     """Every tool that the benchmark knows, pyoci first; `program` is pyoci's."""
     tools: list[Tool] = [Pyoci(lab, program), BuildKit(lab), Docker(lab), Buildah(lab), Podman(lab)]
-    return [*tools, Umoci(lab), Crane(lab), Ko(lab), Bare(lab)]
+    return [*tools, Umoci(lab), Skopeo(lab), Crane(lab), Ko(lab), Bare(lab)]
 
 
 def module_version(program: str, module: str) -> str:
     """The version of its main module that the Go toolchain noted in a program; "unknown" where it did not."""
     found = re.search(rf"mod\t{module}\t(\S+)".encode(), Path(shutil.which(program) or "").read_bytes())
     return found[1].decode() if found else "unknown"
-
-
-def needs_root(programs: tuple[str, ...]) -> str:
-    """Why these cannot be used, where they work as root alone."""
-    return absent(programs) or ("needs root" if os.geteuid() != 0 else "")
 
 
 class WithDaemon(Daemonless):
@@ -128,6 +127,8 @@ class BuildKit(WithDaemon):
         words += [f"--local=context={task.context}", f"--local=dockerfile={task.context}"]
         if task.kind == "unpack":
             return joined(*words)
+        if task.kind in TRANSFERS:
+            return None
         return joined(*words, f"--output=type=image,name={self.reference(task)},push=true")
 
 
@@ -167,6 +168,20 @@ class Docker(WithDaemon):
             return joined(self._client, "--version")
         if task.kind == "unpack":
             return joined(*self._docker("pull", "--quiet", self.base("golang")))
+        match task.kind:
+            case "pull-store":
+                return joined(*self._docker("pull", "--quiet", self.base(LAYERS)))
+            case "look":
+                return joined(*self._docker("image", "inspect", self.base(LAYERS)))
+            case "load":
+                load = joined(*self._docker("load", "--quiet", "--input", task.context / "docker.tar"))
+                return f"{load} && {joined(*self._docker('tag', LOADED, self.reference(task)))}"
+            case "push-store":
+                return joined(*self._docker("push", "--quiet", self.reference(task)))
+            case "pull" | "push":
+                return None
+            case _:
+                pass
         build = self._docker("build", "--network=host", "--tag", self.reference(task), task.context)
         return joined(*build) + " && " + joined(*self._docker("push", self.reference(task)))
 
@@ -188,6 +203,21 @@ class Containers(Daemonless):
         words += self.isolation()
         push = [*self.storage(), "push", "--tls-verify=false", self.reference(task)]
         return joined(*words, "--tag", self.reference(task), task.context) + " && " + joined(*push)
+
+    def transfer(self, task: Task) -> str | None:
+        """Between the registry and the store, where layers are unpacked; None for a layout, which is skopeo's."""
+        match task.kind:
+            case "pull-store":
+                return joined(*self.storage(), "pull", "--quiet", "--tls-verify=false", self.base(LAYERS))
+            case "look":
+                return joined(*self.storage(), "inspect", "--type=image", self.base(LAYERS))
+            case "load":
+                load = joined(*self.storage(), "pull", "--quiet", f"docker-archive:{task.context}/docker.tar")
+                return f'{joined(*self.storage(), "tag")} "$({load})" {shlex.quote(self.reference(task))}'
+            case "push-store":
+                return joined(*self.storage(), "push", "--quiet", "--tls-verify=false", self.reference(task))
+            case _:
+                return None
 
     def isolation(self) -> list[str]:
         """How RUN is isolated."""
@@ -223,7 +253,7 @@ class Buildah(Containers):
         if task.kind == "unpack":
             words = [*self.storage(), "from", "--tls-verify=false", "--name=unpacked", self.base("golang")]
             return joined(*words) + " && " + joined(*self.storage(), "mount", "unpacked")
-        return self.build(task)
+        return self.transfer(task) if task.kind in TRANSFERS else self.build(task)
 
 
 class Podman(Containers):
@@ -244,106 +274,4 @@ class Podman(Containers):
         if task.kind == "unpack":
             words = [*self.storage(), "create", "--tls-verify=false", "--name=unpacked", self.base("golang"), "/bin/sh"]
             return joined(*words) + " && " + joined(*self.storage(), "mount", "unpacked")
-        return self.build(task)
-
-
-class Umoci(Daemonless):
-    """Debian's umoci, which unpacks what Debian's skopeo fetches."""
-
-    def __init__(self, lab: Lab) -> None:
-        super().__init__(lab, "umoci", ("umoci", "skopeo"), reads_dockerfiles=False)
-
-    def missing(self) -> str:
-        return needs_root(self.programs)
-
-    def version(self) -> str:
-        return f"{printed('umoci', '--version').split()[-1]}, skopeo {printed('skopeo', '--version').split()[-1]}"
-
-    def command(self, task: Task) -> str | None:
-        if task.kind == "version":
-            return joined("umoci", "--version")
-        if task.kind != "unpack":
-            return None
-        place = self.lab.place(self.name)
-        fetch = [
-            "skopeo",
-            "copy",
-            "--src-tls-verify=false",
-            f"docker://{self.base('golang')}",
-            f"oci:{place}/layout:golang",
-        ]
-        return (
-            joined(*fetch) + " && " + joined("umoci", "unpack", "--image", f"{place}/layout:golang", place / "bundle")
-        )
-
-    def unpacked(self, output: str) -> Path | None:
-        return self.lab.place(self.name) / "bundle/rootfs"
-
-
-class Crane(Daemonless):
-    """crane, which puts a tar onto an image without any of its layers; it keeps no store."""
-
-    def __init__(self, lab: Lab) -> None:
-        super().__init__(lab, "crane", ("crane", "tar"), reads_dockerfiles=False)
-
-    def version(self) -> str:
-        return printed("crane", "version")
-
-    def command(self, task: Task) -> str | None:
-        place = self.lab.place(self.name)
-        tar, root = place / "layer.tar", shlex.quote(str(place / "root"))
-        append = joined("crane", "append", "--insecure", "--new_layer", tar, "--new_tag", self.reference(task))
-        match task.kind:
-            case "binary":
-                fixed = ["--mtime=@0", "--owner=0", "--group=0", "--transform=s,^,usr/local/bin/,"]
-                pack = joined("tar", "-C", task.context, *fixed, "-cf", tar, "app")
-                return f"{pack} && {append} --base {self.base('static')}"
-            case "layer":
-                return joined("tar", "-C", task.context, "-cf", tar, "tree") + f" && {append}"
-            case "unpack":
-                export = joined("crane", "export", "--insecure", self.base("golang"), "-")
-                return f"mkdir -p {root} && {export} | tar -C {root} -x"
-            case "version":
-                return joined("crane", "version")
-            case _:
-                return None
-
-    def unpacked(self, output: str) -> Path | None:
-        return self.lab.place(self.name) / "root"
-
-
-class Ko(Daemonless):
-    """ko, which puts a Go program onto a base: compiled by the builder image's toolchain, which it need not fetch."""
-
-    def __init__(self, lab: Lab) -> None:
-        super().__init__(lab, "ko", ("ko",), reads_dockerfiles=False)
-
-    def version(self) -> str:
-        return printed("ko", "version")
-
-    def environment(self) -> dict[str, str]:
-        place = self.lab.place(self.name)
-        inherited = own_path(super().environment(), self.lab.go_root / "bin")
-        return {
-            **inherited,
-            "KO_DEFAULTBASEIMAGE": self.base("static"),
-            "GOCACHE": str(place / "go-build"),
-            "GOPATH": str(place / "go"),
-            "GOPROXY": "off",
-            "GOTOOLCHAIN": "local",
-            "GOFLAGS": "-mod=mod",
-        }
-
-    def command(self, task: Task) -> str | None:
-        if task.kind == "version":
-            return joined("ko", "version")
-        if task.kind not in {"go", "go-cache"}:
-            return None
-        repository = f"KO_DOCKER_REPO={shlex.quote(f'{self.lab.registry}/{task.repository}')}"
-        build = joined("ko", "build", "--bare", "--insecure-registry", "--sbom=none", ".")
-        return f"cd {shlex.quote(str(task.context))} && {repository} {build}"
-
-
-def own_path(environment: dict[str, str], first: Path) -> dict[str, str]:
-    """The same with a directory in front of PATH."""
-    return {**environment, "PATH": f"{first}:{environment['PATH']}"}
+        return self.transfer(task) if task.kind in TRANSFERS else self.build(task)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import http.client
 import json
 import shutil
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["NotThere", "Registry", "running_registry"]
+__all__ = ["BASES", "NotThere", "Registry", "running_registry"]
 
 START_SECONDS = 20.0
 MANIFESTS = (
@@ -80,6 +81,21 @@ class Registry:
         found = self.manifest(repository)
         for descriptor in (found["config"], *found["layers"]):
             self._open(repository, f"blobs/{descriptor['digest']}", method="HEAD").close()
+
+    def check_layout(self, repository: str, layout: Path) -> None:
+        """Looks whether an OCI layout has every blob of the repository's image.
+
+        Raises:
+            NotThere: it has not, or another one under its name.
+        """
+        found = self.manifest(repository)
+        for descriptor in (found["config"], *found["layers"]):
+            path = layout / "blobs" / str(descriptor["digest"]).replace(":", "/")
+            if not path.is_file():
+                raise NotThere(f"the layout has no {descriptor['digest']}")
+            with path.open("rb") as blob:
+                if f"sha256:{hashlib.file_digest(blob, 'sha256').hexdigest()}" != descriptor["digest"]:
+                    raise NotThere(f"the layout has something else as {descriptor['digest']}")
 
     def last_layer(self, repository: str) -> Iterator[tuple[tarfile.TarInfo, bytes]]:
         """The entries of the last layer and, of those that are not large, their bytes."""

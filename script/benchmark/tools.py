@@ -10,9 +10,10 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeAlias
 
 __all__ = [
+    "LAYERS",
     "MANY_FILES",
     "Bare",
     "Daemonless",
@@ -24,11 +25,20 @@ __all__ = [
     "Tool",
     "files_below",
     "joined",
+    "needs_root",
     "set_aside",
     "unmount_below",
 ]
 
-Kind = Literal["go", "go-cache", "binary", "tree", "layer", "unpack", "stages", "version"]
+Build = Literal["go", "go-cache", "binary", "tree", "layer", "unpack", "stages", "version"]
+Transfer = Literal["pull", "push", "pull-store", "push-store", "load", "look"]
+"""`load` and `look` are never measured: `load` puts an image into the store that `push-store` pushes, and `look` fails
+where the store has not got what `pull-store` pulled.
+"""
+Kind: TypeAlias = Build | Transfer
+
+LAYERS = "layers"
+"""The base that is pulled: an image of several layers."""
 
 State = Literal["cold", "unchanged", "edited"]
 
@@ -109,6 +119,9 @@ class Tool(Protocol):
     def unpacked(self, output: str) -> Path | None:
         """Where the files are after `unpack`, given what was printed; None where they are the daemon's alone."""
 
+    def layout(self) -> Path:
+        """Where the OCI layout is after `pull`."""
+
 
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 
@@ -121,6 +134,11 @@ def joined(*words: str | Path) -> str:
 def absent(programs: Sequence[str]) -> str:
     """Which of the programs is not on PATH."""
     return ", ".join(f"no {name} on PATH" for name in programs if shutil.which(name) is None)
+
+
+def needs_root(programs: Sequence[str]) -> str:
+    """Why these cannot be used, where they work as root alone."""
+    return absent(programs) or ("needs root" if os.geteuid() != 0 else "")
 
 
 def own_environment(place: Path) -> dict[str, str]:
@@ -222,6 +240,10 @@ class Daemonless:
         """The name of what is pushed."""
         return f"{self.lab.registry}/{task.repository}:latest"
 
+    def layout(self) -> Path:
+        """Where `pull` puts an OCI layout."""
+        return self.lab.place(self.name) / "layout"
+
     def base(self, name: str) -> str:
         """The name of a base."""
         return f"{self.lab.registry}/bases/{name}:latest"
@@ -246,8 +268,24 @@ class Pyoci(Daemonless):
             "--insecure-registry",
             self.lab.registry,
         ]
-        if task.kind == "unpack":
-            return joined(self._program, "build", *options, "-t", "unpacked", task.context)
+        here, there, pulled = f"oci-layout:{task.context}/layout", self.reference(task), self.base(LAYERS)
+        match task.kind:
+            case "unpack":
+                return joined(self._program, "build", *options, "-t", "unpacked", task.context)
+            case "pull":
+                return joined(self._program, "copy", *options, pulled, f"oci-layout:{self.layout()}:latest")
+            case "push":
+                return joined(self._program, "copy", *options, here, there)
+            case "load":
+                return joined(self._program, "copy", *options, here, f"store:{there}")
+            case "pull-store":
+                return joined(self._program, "pull", *options, pulled)
+            case "push-store":
+                return joined(self._program, "push", *options, there)
+            case "look":
+                return joined(self._program, "inspect", "--store", options[1], pulled)
+            case _:
+                pass
         return joined(self._program, "build", *options, "--push", "-t", self.reference(task), task.context)
 
 
@@ -298,6 +336,10 @@ class Bare(Daemonless):
                 return f"tar -C {context} -c tree > {place}/blob && {self._push(task)}"
             case "unpack", _:
                 return self._unpack()
+            case "pull", _:
+                return self._fetch()
+            case "push", _:
+                return self._send(task)
             case "stages", _:
                 return "for stage in 1 2 3 4 5 6 7 8 9 10; do sleep 2 & done; wait"
             case "version", _:
@@ -313,6 +355,25 @@ class Bare(Daemonless):
         digests = f"{manifest} | tr '{{' '\\n' | grep tar | grep -o 'sha256:[0-9a-f]*'"
         layers = f"for digest in $({digests}); do curl -fsS {url}/blobs/$digest | tar -C {root} -xz || exit 1; done"
         return f"mkdir -p {root} && {layers}"
+
+    def _fetch(self) -> str:
+        """Every layer into a file of its own, all at once."""
+        place = shlex.quote(str(self.lab.place(self.name)))
+        url = f"http://{self.lab.registry}/v2/bases/{LAYERS}"
+        manifest = f"curl -fsS -H 'Accept: {OCI_MANIFEST}' {url}/manifests/latest"
+        digests = f"{manifest} | tr '{{' '\\n' | grep tar | grep -o 'sha256:[0-9a-f]*'"
+        one = f"(curl -fsS -o {place}/$digest {url}/blobs/$digest || touch {place}/failed) &"
+        return f"for digest in $({digests}); do {one} done; wait; test ! -e {place}/failed"
+
+    def _send(self, task: Task) -> str:
+        """Every blob of the layout, all at once; no manifest."""
+        place = shlex.quote(str(self.lab.place(self.name)))
+        blobs = shlex.quote(str(task.context / "layout/blobs/sha256"))
+        uploads = f"http://{self.lab.registry}/v2/{task.repository}/blobs/uploads/"
+        ask = f"curl -fsSi -X POST {uploads} | tr -d '\\r' | sed -n 's/^[Ll]ocation: //p'"
+        send = f'curl -fsS -o /dev/null -H "Content-Type: application/octet-stream" -T {blobs}/$blob'
+        one = f'(at=$({ask}) && {send} "$at&digest=sha256:$blob" || touch {place}/failed) &'
+        return f"for blob in $(ls {blobs}); do {one} done; wait; test ! -e {place}/failed"
 
     def _push(self, task: Task) -> str:
         """One blob, named by its digest; no manifest."""

@@ -19,6 +19,8 @@ __all__ = ["CHECKOUT", "FULL", "QUICK", "Sizes", "Workload"]
 CHECKOUT = Path(__file__).resolve().parents[2]
 MEGABYTE = 1_000_000
 FILES_PER_DIRECTORY = 100
+LAYER_SHARES = (40, 24, 16, 12, 8)
+"""How many hundredths of all bytes each layer of the image has that is pulled and pushed."""
 MARKER = "user: %s"
 """What an edit of the Go program changes: the format that it prints."""
 
@@ -128,6 +130,21 @@ class Workload:
         target = self.fresh("unpack")
         write(target / "Dockerfile", f"FROM {registry}/bases/golang:latest", "RUN test -x /usr/local/go/bin/go")
         return target
+
+    def pulled_context(self) -> Path:
+        """Several layers of random bytes, and the Dockerfile that makes an image of them."""
+        return self.kept(f"pulled-{self.sizes.megabytes}", lambda target: self.fill_layers(target, 21))
+
+    def pushed(self) -> Path:
+        """A directory with such an image as an OCI layout and as an archive for docker; `lay_out_pushed` makes it."""
+        return self.directory / f"pushed-{self.sizes.megabytes}"
+
+    def fill_layers(self, target: Path, seed: int) -> None:
+        """Five files of unlike sizes, each for a layer of its own."""
+        chance = random.Random(seed)
+        for number, share in enumerate(LAYER_SHARES):
+            write_large(target / f"{number}", self.sizes.megabytes * share // 100, chance, None)
+        write(target / "Dockerfile", "FROM scratch", *(f"COPY {number} /" for number in range(len(LAYER_SHARES))))
 
     def stages_context(self, registry: str, stages: int) -> Path:
         """Independent stages that sleep for two seconds each, and one that needs them all."""
