@@ -38,9 +38,9 @@ def copy_graph(
 ) -> None:
     """Puts `root` and everything that it points at into the sink; what is pointed at comes before what points.
 
-    Equal content moves once, and blobs that the sink has are not opened at the source. When one piece fails or
-    `cancelled` is set, no further one starts, those under way end at their next read, and no document that points at
-    them is written.
+    The largest blobs are begun first, so that none of them is left alone at the end. Equal content moves once, and
+    blobs that the sink has are not opened at the source. When one piece fails or `cancelled` is set, no further one
+    starts, those under way end at their next read, and no document that points at them is written.
 
     `mount` is asked for a blob that the sink lacks, before the source is opened: True when the sink has it now after
     all. `assume_complete` says that a document in the sink proves that all below it is there too; registries see to
@@ -55,7 +55,7 @@ def copy_graph(
     """
     move = _Move(source, sink, kind, reporter or Reporter(), mount, Stop(cancelled))
     graph = read_graph(root, source, known=move.known if assume_complete else None, sparse=sparse, limits=limits)
-    missing = [blob for blob in graph.blobs if blob.digest not in there]
+    missing = sorted((blob for blob in graph.blobs if blob.digest not in there), key=lambda blob: -blob.size)
     run_all([partial(move.blob, blob) for blob in missing], jobs=jobs, name=kind, stop=move.stop)
     for descriptor, raw in graph.documents:
         move.stop.check()

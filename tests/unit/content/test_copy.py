@@ -81,6 +81,14 @@ def test_everything_moves_and_what_is_pointed_at_comes_first(jobs: int) -> None:
     assert read_graph(root, sink) == read_graph(root, source)
 
 
+def test_the_largest_blob_does_not_wait_for_the_small_ones() -> None:
+    source, sink = Recorder(), Recorder()
+    layers = (b"s", b"m" * 500, b"l" * 9000, b"n" * 700)
+    copy_graph(add_manifest(source, *layers), source, sink, jobs=1)
+    sizes = [len(sink._blobs[digest]) for digest in sink.stored]
+    assert sizes[:5] == [9000, 700, 500, 2, 1], "and the manifest, which comes last"
+
+
 def test_what_the_sink_has_is_not_opened_at_the_source() -> None:
     source, sink, events = Recorder(), Recorder(), Events()
     root = add_manifest(source, b"a", b"b")
