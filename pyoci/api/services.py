@@ -117,7 +117,7 @@ class Services:
             self.credentials,
             reporter=self.reporter,
             cancelled=self.cancelled,
-            take_partial=self.store.take_partial,
+            leftovers=self.store,
         )
 
     @_once

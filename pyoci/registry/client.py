@@ -14,8 +14,8 @@ from types import TracebackType
 from pyoci.progress import Reporter
 from pyoci.reference import Reference
 from pyoci.registry.credentials import Credential, CredentialFiles, CredentialSource, FixedCredentials
-from pyoci.registry.download import TakePartial
 from pyoci.registry.hosts import HostsConfig
+from pyoci.registry.leftovers import NOTHING_LEFT, Leftovers
 from pyoci.registry.repository import MountFrom, Repository
 from pyoci.registry.session import Request, Session
 from pyoci.registry.spare_uploads import SpareUploads
@@ -38,9 +38,9 @@ class RegistryClient:
         sleep: Callable[[float], None] | None = None,
         random: Callable[[], float] = _random,
         clock: Callable[[], float] = time.monotonic,
-        take_partial: TakePartial = lambda descriptor: None,
+        leftovers: Leftovers = NOTHING_LEFT,
     ) -> None:
-        self._take_partial = take_partial
+        self._leftovers = leftovers
         self._spares = SpareUploads(clock)
         event = cancelled or threading.Event()
         self._session = Session(
@@ -66,7 +66,7 @@ class RegistryClient:
             reference,
             self._spares,
             mount_from=mount_from,
-            take_partial=self._take_partial,
+            leftovers=self._leftovers,
             direct=direct,
         )
 

@@ -11,7 +11,7 @@ import io
 import re
 from collections.abc import Callable
 from contextlib import suppress
-from typing import BinaryIO, Protocol, cast
+from typing import BinaryIO, cast
 
 from pyoci.content.verify import VerifyingReader
 from pyoci.errors import DigestMismatch, RegistryError
@@ -19,30 +19,13 @@ from pyoci.image.descriptor import Descriptor
 from pyoci.registry.exchange import Exchange
 from pyoci.registry.failure import TransportFailure
 from pyoci.registry.hosts import Endpoint
+from pyoci.registry.leftovers import Partial
 from pyoci.registry.session import Request
 from pyoci.registry.transport import Answer
 from pyoci.registry.urls import host_of
 
-__all__ = ["Partial", "ResumingReader", "TakePartial", "open_blob"]
+__all__ = ["ResumingReader", "open_blob"]
 
-
-class Partial(Protocol):
-    """What an earlier command has left of a blob's beginning."""
-
-    @property
-    def size(self) -> int: ...
-
-    def read(self, size: int, /) -> bytes: ...
-
-    def discard(self) -> None:
-        """Removes it for good: it has been read to its end, or is of no use."""
-
-    def close(self) -> None:
-        """Gives it back, for the next command unless it was discarded."""
-
-
-TakePartial = Callable[[Descriptor], Partial | None]
-"""Nobody else gets it until it is closed."""
 
 _READ = frozenset({200, 206})
 

@@ -11,7 +11,7 @@ from pyoci.image import media_types
 from pyoci.image.descriptor import Descriptor
 from pyoci.registry.transport import Answer
 
-__all__ = ["ACCEPTED_TYPES", "answered_descriptor", "verified_manifest"]
+__all__ = ["ACCEPTED_TYPES", "answered_descriptor", "digest_in", "verified_manifest"]
 
 ACCEPTED_TYPES = (
     media_types.INDEX,
@@ -21,6 +21,11 @@ ACCEPTED_TYPES = (
 )
 _VAGUE = frozenset({"", "application/json", "text/plain", "application/octet-stream", "binary/octet-stream"})
 _SCHEMA_1 = "application/vnd.docker.distribution.manifest.v1+"
+
+
+def digest_in(reference: str) -> Digest | None:
+    """The digest that a manifest is asked for by; None for a tag. Raises as `parse_digest`."""
+    return parse_digest(reference) if ":" in reference else None
 
 
 def answered_descriptor(answer: Answer, wanted: Digest | None, what: str) -> Descriptor | None:

@@ -19,15 +19,16 @@ from pyoci.content.protocols import ContentSource
 from pyoci.content.referrers import Referrer, referrer_entry
 from pyoci.content.successors import is_document
 from pyoci.content.verify import VerifyingReader, read_document
-from pyoci.digest import Digest, parse_digest, sha256_digest
+from pyoci.digest import Digest, sha256_digest
 from pyoci.errors import ContentError, ContentNotFound, DigestMismatch, InvalidDocument, Unauthorized, UsageError
 from pyoci.image.descriptor import Descriptor
 from pyoci.reference import Reference
-from pyoci.registry.download import TakePartial, open_blob
+from pyoci.registry.download import open_blob
 from pyoci.registry.exchange import Exchange
 from pyoci.registry.hosts import Endpoint
+from pyoci.registry.leftovers import NOTHING_LEFT, Leftovers
 from pyoci.registry.listing import list_tags
-from pyoci.registry.manifests import ACCEPTED_TYPES, answered_descriptor, verified_manifest
+from pyoci.registry.manifests import ACCEPTED_TYPES, answered_descriptor, digest_in, verified_manifest
 from pyoci.registry.naming import NamedPush
 from pyoci.registry.referrers import FallbackIndexes, list_referrers
 from pyoci.registry.scopes import repository_scope
@@ -58,7 +59,7 @@ class Repository:
         spares: SpareUploads,
         *,
         mount_from: MountFrom | None = None,
-        take_partial: TakePartial = lambda descriptor: None,
+        leftovers: Leftovers = NOTHING_LEFT,
         direct: bool = False,
     ) -> None:
         self.reference = reference
@@ -66,7 +67,7 @@ class Repository:
         self._exchange = Exchange(session, reference, writing=mount_from is not None, direct=direct)
         self._spares = spares
         self._mount_from = mount_from
-        self._take_partial = take_partial
+        self._leftovers = leftovers
         self._lock = threading.Lock()
         self._opened: dict[Digest, UploadSession] = {}
         self._fallbacks = FallbackIndexes(self._exchange, self._put_if, self.has)
@@ -81,7 +82,7 @@ class Repository:
             RegistryError, DigestMismatch, InvalidDocument: the registry does not answer, or with what cannot be right.
         """
         name = reference or self._own()
-        wanted, what = _digest_in(name), self._exchange.spelled(name)
+        wanted, what = digest_in(name), self._exchange.spelled(name)
 
         def ask(endpoint: Endpoint) -> Descriptor | None:
             answer = self._session.send(self._manifest("HEAD", endpoint, name, f"find {what}"))
@@ -99,7 +100,7 @@ class Repository:
             RegistryError: the registry does not answer.
         """
         name = reference or self._own()
-        wanted, what = _digest_in(name), self._exchange.spelled(name)
+        wanted, what = digest_in(name), self._exchange.spelled(name)
 
         def ask(endpoint: Endpoint) -> tuple[bytes, Descriptor]:
             raw, answer = self._exchange.read_small(self._manifest("GET", endpoint, name, f"pull {what}"))
@@ -147,13 +148,14 @@ class Repository:
                     f'{descriptor.digest} is "{found.media_type}" but was announced as "{descriptor.media_type}"'
                 )
             return io.BufferedReader(VerifyingReader(io.BytesIO(raw), descriptor))
-        return io.BufferedReader(open_blob(self._exchange, descriptor, self._take_partial(descriptor)), _BUFFER)
+        left = self._leftovers.take_partial(descriptor)
+        return io.BufferedReader(open_blob(self._exchange, descriptor, left), _BUFFER)
 
     def put(self, descriptor: Descriptor, stream: BinaryIO) -> None:
         """Sends a blob or a document. Idempotent; there whole, or not at all.
 
         A stream that can be rewound (`seekable`) is sent again after a failure, from where the registry says it broke
-        off.
+        off, and so is what an earlier command has sent of a blob.
 
         Raises:
             DigestMismatch: the stream is not what the descriptor says.
@@ -169,9 +171,11 @@ class Repository:
             return
         with self._lock:
             opened = self._opened.pop(descriptor.digest, None)
+        writer = self._exchange.writer()
         if opened is None and descriptor.size <= SPARE_BYTES:
-            opened = self._spares.take(self._exchange.writer())
-        self._upload(descriptor).send(stream, opened)
+            opened = self._spares.take(writer)
+        kept = self._leftovers.take_upload(writer.name, descriptor)
+        self._upload(descriptor).send(stream, opened, kept)
 
     def mount(self, descriptor: Descriptor) -> bool:
         """Whether a blob was brought in from another repository of this registry, by what `mount_from` names.
@@ -391,7 +395,3 @@ class Repository:
 
     def _manifest(self, method: str, endpoint: Endpoint, name: str, purpose: str) -> Request:
         return self._exchange.request(method, endpoint, f"manifests/{name}", purpose, _OK, headers=_ACCEPT)
-
-
-def _digest_in(reference: str) -> Digest | None:
-    return parse_digest(reference) if ":" in reference else None

@@ -14,10 +14,11 @@ from typing import BinaryIO, cast
 from urllib.parse import urlencode
 
 from pyoci.content.verify import VerifyingReader, verifies
-from pyoci.errors import ContentError, PyociError, RegistryError
+from pyoci.errors import Cancelled, ContentError, PyociError, RegistryError
 from pyoci.image.descriptor import Descriptor
 from pyoci.registry.failure import TransportFailure
 from pyoci.registry.hosts import Endpoint
+from pyoci.registry.leftovers import KeptUpload
 from pyoci.registry.retry import RETRY_STATUSES
 from pyoci.registry.session import Request, Session
 from pyoci.registry.transport import Answer
@@ -27,6 +28,8 @@ from pyoci.values import dataclass, replace
 __all__ = ["BlobUpload", "UploadSession"]
 
 _PIECE = 64 * 1024
+_WORTH_KEEPING_BYTES = 1 << 20
+"""An upload of less is begun anew sooner than it is asked about."""
 _CREATED = frozenset({201, 204})
 _ACCEPTED = frozenset({202, 204})
 _RANGE = re.compile(r"(?:bytes=)?(\d+)-(\d+)")
@@ -69,45 +72,102 @@ class BlobUpload:
         self._scopes = scopes
         self._purpose = purpose
         self._state: UploadSession | None = None
+        self._kept: KeptUpload | None = None
+        self._begun = 0
+        """How many bytes an earlier command has sent."""
 
-    def send(self, stream: BinaryIO, opened: UploadSession | None = None) -> None:
+    def send(self, stream: BinaryIO, opened: UploadSession | None = None, kept: KeptUpload | None = None) -> None:
         """Sends the stream; `opened` is an upload that was begun already (by a mount that did not succeed).
 
-        What breaks is taken up where the registry says it stopped, or from the start, if the stream can be rewound.
+        What breaks is taken up where the registry says it stopped, or from the start, if the stream can be rewound. So
+        is what `kept` says an earlier command has begun, and in it this one leaves what can be gone on from: where it
+        was interrupted, or the registry was lost. `kept` is closed.
 
         Raises:
             RegistryError: after all attempts. Nothing is stored under the digest then.
             DigestMismatch: the stream is not what the descriptor says; the upload is not completed.
         """
         source = _Source(stream, self._descriptor)
-        self._state, offset = opened, 0
+        self._kept, self._state = kept, opened
         try:
-            failed = reached = refused = slow = 0
-            while True:
-                if self._state is None:
-                    self._state, offset = self.open(), 0
-                try:
-                    self._transfer(source, self._state, offset)
-                    return
-                except RegistryError as error:
-                    stale = error.status in _STALE
-                    refused += stale
-                    if not (_may_pass(error) or (stale and refused == 1)) or not source.can_restart:
-                        raise
-                    slow += isinstance(error.__cause__, TransportFailure) and error.__cause__.kind == "slow"
-                    failed = max(1 if source.sent > reached else failed + 1, slow)
-                    reached = max(reached, source.sent)
-                    self._session.wait(failed, error, reason=error.message)
-                if stale:
-                    self._abandon()
-                else:
-                    offset = self._find_offset(self._state)
+            self._send(source, self._begun_before() if kept is not None else 0)
+            if kept is not None:
+                kept.discard()
         except _SourceFailed as failure:
-            self._abandon()
+            self._give_up(failure.error, source)
             raise failure.error from None
-        except BaseException:
-            self._abandon()
+        except BaseException as error:
+            self._give_up(error, source)
             raise
+        finally:
+            if kept is not None:
+                kept.close()
+
+    def _send(self, source: _Source, offset: int) -> None:
+        failed = reached = refused = slow = 0
+        while True:
+            if self._state is None:
+                self._move_on(self.open())
+                offset = 0
+            try:
+                self._transfer(source, offset)
+                return
+            except RegistryError as error:
+                stale = error.status in _STALE
+                refused += stale
+                if not (_may_pass(error) or (stale and refused == 1)) or not source.can_restart:
+                    raise
+                slow += isinstance(error.__cause__, TransportFailure) and error.__cause__.kind == "slow"
+                failed = max(1 if source.sent > reached else failed + 1, slow)
+                reached = max(reached, source.sent)
+                self._session.wait(failed, error, reason=error.message)
+            reached_offset = None if stale else self._ask_offset()
+            if reached_offset is None:
+                self._abandon()
+            offset = reached_offset or 0
+
+    def _begun_before(self) -> int:
+        """Takes up the upload that an earlier command has left, if the registry still knows it: the first byte that it
+        lacks.
+        """
+        opened, location = self._state, self._kept.location if self._kept is not None else ""
+        if location and self._may_ask(location):
+            self._state = UploadSession(location)
+            with contextlib.suppress(RegistryError):  # whoever gave the address may have moved
+                offset = self._ask_offset()
+                if offset is not None:
+                    if opened is not None:
+                        self.cancel(opened)
+                    self._begun = offset
+                    return offset
+        self._state = None
+        if opened is not None:
+            self._move_on(opened)
+        return 0
+
+    def _may_ask(self, location: str) -> bool:
+        """Whether an address that was read from a file is one that the registry might have given just now."""
+        try:
+            base = self._session.base_of(self._endpoint)
+            return self._session.target(f"{base}/v2/", location, self._request("GET", "", frozenset())) == location
+        except (RegistryError, TransportFailure):
+            return False
+
+    def _move_on(self, state: UploadSession) -> None:
+        """The upload is there from now on."""
+        self._state = state
+        if self._kept is not None:
+            self._kept.keep(state.location)
+
+    def _give_up(self, error: BaseException, source: _Source) -> None:
+        """Cancels the upload, unless the next command can go on with it."""
+        if isinstance(error, RegistryError):
+            passes = not error.status or _may_pass(error)
+        else:
+            passes = isinstance(error, Cancelled) or not isinstance(error, Exception)
+        is_worth_it = max(self._begun, source.sent) >= _WORTH_KEEPING_BYTES
+        if self._kept is None or not is_worth_it or not passes:
+            self._abandon()
 
     def open(self, query: Mapping[str, str] | None = None) -> UploadSession:
         """A new upload."""
@@ -139,11 +199,13 @@ class BlobUpload:
     def _abandon(self) -> None:
         state, self._state = self._state, None
         if state is not None:
+            if self._kept is not None:
+                self._kept.keep("")
             with contextlib.suppress(PyociError):
                 self.cancel(state)
 
-    def _transfer(self, source: _Source, state: UploadSession, offset: int) -> None:
-        total = self._descriptor.size
+    def _transfer(self, source: _Source, offset: int) -> None:
+        total, state = self._descriptor.size, self._current()
         chunk = max(self._endpoint.chunk_bytes, state.chunk_min_bytes) if self._endpoint.chunk_bytes else 0
         if not chunk and offset:
             chunk = max(total - offset, 1)
@@ -157,7 +219,8 @@ class BlobUpload:
                 self._request("PATCH", state.location, _ACCEPTED, headers=headers, body=part, patient=True)
             )
             answer.finish()
-            state = self.opened_by(answer)
+            state = replace(self.opened_by(answer), chunk_min_bytes=state.chunk_min_bytes)
+            self._move_on(state)
             offset += len(part)
         self._commit(source, state, offset)
 
@@ -177,22 +240,31 @@ class BlobUpload:
                 hint="the registry, or a proxy before it, changed the content",
             )
 
-    def _find_offset(self, state: UploadSession) -> int:
-        """The first byte that the registry lacks. Where it cannot tell, the upload is given up, to begin a new one."""
+    def _current(self) -> UploadSession:
+        assert self._state is not None
+        return self._state
+
+    def _ask_offset(self) -> int | None:
+        """The first byte that the registry lacks; None where it cannot tell.
+
+        Raises:
+            RegistryError: it does not answer at all, and the next command may go on from here.
+        """
+        state = self._current()
         try:
             answer = self._session.send(self._request("GET", state.location, frozenset({204, 200})))
-        except RegistryError:
-            self._abandon()
-            return 0
+        except RegistryError as error:
+            if self._kept is not None and not error.status:
+                raise
+            return None
         answer.finish()
         match = _RANGE.fullmatch(answer.header("Range").strip())
         end = int(match[2]) if match is not None and int(match[1]) == 0 else -1
         offset = end + 1 if end else 0  # "0-0" is how an empty upload is reported too
         if match is None or end < 0 or offset > self._descriptor.size:
-            self._abandon()
-            return 0
+            return None
         if answer.header("Location"):
-            self._state = replace(self.opened_by(answer), chunk_min_bytes=state.chunk_min_bytes)
+            self._move_on(replace(self.opened_by(answer), chunk_min_bytes=state.chunk_min_bytes))
         return offset
 
     def _request(

@@ -18,6 +18,7 @@ from pyoci.store.tags import Tags
 if TYPE_CHECKING:
     from pyoci.image import Descriptor, Document
     from pyoci.store.arriving import LeftBehind
+    from pyoci.store.uploading import StoredUpload
 
 __all__ = ["BlobWriter", "Store"]
 
@@ -158,6 +159,14 @@ class Store:
         from pyoci.store.arriving import take
 
         return take(self.root / "tmp", descriptor)
+
+    def take_upload(self, repository: str, descriptor: Descriptor) -> StoredUpload | None:
+        """Where the upload of a blob to a repository (`registry/name`) goes on after an interrupted command, or is to
+        be remembered, to be closed; None for a small blob. Nobody else gets it meanwhile.
+        """
+        from pyoci.store.uploading import take_upload
+
+        return take_upload(self.root / "tmp", f"{os.getpid()}.{next(self._numbers)}", repository, descriptor)
 
     @contextmanager
     def _arriving(self, digest: Digest) -> Iterator[BlobWriter]:

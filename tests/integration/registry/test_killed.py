@@ -29,7 +29,7 @@ from tests.registry_world import sample_image
 direction, host, directory, *sizes = sys.argv[1:]
 image = sample_image(*map(int, sizes))
 store = Store(Path(directory))
-with RegistryClient(take_partial=store.take_partial) as client:
+with RegistryClient(leftovers=store) as client:
     repository = client.repository(parse_reference(host + "/team/app:1"))
     if direction == "push":
         repository.push(image.root, image.content, jobs=1)

@@ -30,9 +30,7 @@ class World:
         self.registry = registry
         self.store = store
         self.slept: list[float] = []
-        client = RegistryClient(
-            HostsConfig(network=CALM), sleep=self.slept.append, random=lambda: 0.5, take_partial=store.take_partial
-        )
+        client = RegistryClient(HostsConfig(network=CALM), sleep=self.slept.append, random=lambda: 0.5, leftovers=store)
         self.repository: Repository = client.repository(parse_reference(f"{registry.host}/team/app:1"))
 
     def leave(self, data: bytes = WHOLE[:HELD]) -> None:
