@@ -63,6 +63,8 @@ class Trees:
         self._trees: dict[tuple[Stacked, ...], Tree] = {}
         self._reading: dict[str, threading.Lock] = {}
         """Held by who reads a layer for its index."""
+        self._indexed: set[str] = set()
+        """Layers whose indexes were found good."""
 
     def of(self, filesystem: Filesystem) -> Tree:
         """The merged tree of a file system.
@@ -123,7 +125,7 @@ class Trees:
 
     def has_index(self, layer: Layer) -> bool:
         """Whether what is in a layer is known without reading it."""
-        return self._known(layer) is not None
+        return layer.diff_id in self._indexed or self._known(layer) is not None
 
     @contextmanager
     def indexing(self, layer: Layer) -> Iterator[Callable[[bytes], None] | None]:
@@ -141,7 +143,9 @@ class Trees:
         raw = self._store.read_file("indexes", digest_hex(layer.diff_id))
         if raw is not None:
             with suppress(PyociError):  # damaged or of an older version: made again
-                return load_index(raw)
+                index = load_index(raw)
+                self._indexed.add(layer.diff_id)
+                return index
         return None
 
     def _index(self, layer: Layer) -> LayerIndex:

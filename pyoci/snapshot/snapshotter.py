@@ -135,11 +135,16 @@ class StoreSnapshotter:
         self._layers = UnpackedLayers(root, content, calls, lambda: machine().mode, stacks, warn, limits)
 
     def unpack(self, stack: Sequence[Stacked]) -> None:
-        storage = self._machine().storage
-        if storage == "memory":
-            self._layers.merged(self._only_layers(stack))
-        elif storage != "copy":  # a copy is made anew for each step
-            self._layers.unpack([self._usable(element) for element in stack])
+        with self._layers.coming(element for element in stack if isinstance(element, Layer)) as arrivals:
+            # The machine is looked at only now: where it never was, that takes as long as many a layer does to come.
+            storage = self._machine().storage
+            if storage == "memory":
+                self._layers.merged(self._only_layers(stack))
+            elif storage != "copy":
+                self._layers.unpack([self._usable(element) for element in stack])
+            else:  # made anew for each step
+                for arrival in arrivals:
+                    arrival.wait()
 
     @contextmanager
     def checkout(self, stack: Sequence[Stacked]) -> Iterator[_OverlayRootfs | _MemoryRootfs | _CopiedRootfs]:

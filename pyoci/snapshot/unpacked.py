@@ -10,8 +10,10 @@ import json
 import os
 import secrets
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
@@ -32,6 +34,9 @@ if TYPE_CHECKING:
 __all__ = ["ArrivingContent", "Lower", "UnderWay", "UnpackedLayers", "WorkerCalls"]
 
 _JOBS = 2
+"""Layers that are unpacked at once."""
+_AHEAD = 4
+"""Layers that are on their way at once."""
 
 _Directory: TypeAlias = "tuple[str, int, int, int, int]"
 """Path, mode, uid, gid and time."""
@@ -44,6 +49,15 @@ class Lower:
     files: Path
     owners: dict[str, list[int]] | None = None
     """Owners that files cannot carry themselves, by path; None where they are in a record beside the directory."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Staged:
+    """A layer on disk that has no name yet."""
+
+    path: Path
+    undescribed: frozenset[str]
+    """As `Applied.undescribed`."""
 
 
 class ArrivingContent(Protocol):
@@ -88,6 +102,7 @@ class UnpackedLayers:
         self._warn = warn
         self._lock = threading.Lock()
         self._locks: dict[Path, threading.Lock] = {}
+        self._found: dict[tuple[Stacked, ...], dict[int, tuple[Path, bool]]] = {}
 
     def empty(self) -> Path:
         """A directory with nothing in it: what an overlay over no layer stands on."""
@@ -97,46 +112,80 @@ class UnpackedLayers:
 
     def unpack(self, stack: Sequence[Stacked]) -> dict[int, tuple[Path, bool]]:
         """The directory of every layer of a stack by its position, and whether it hides all layers below it."""
-        from concurrent.futures import ThreadPoolExecutor
-
-        numbers = [number for number, element in enumerate(stack) if isinstance(element, Layer)]
-        with self._coming([stack[number] for number in numbers]), ThreadPoolExecutor(_JOBS) as pool:
-            return dict(zip(numbers, pool.map(lambda number: self._one(stack[: number + 1]), numbers), strict=True))
+        with self._lock:
+            known = self._found.get(tuple(stack))
+        if known is None:
+            layers = [element for element in stack if isinstance(element, Layer)]
+            directory = self._root_directory / "unpacked" / self._mode()
+            with self._locked({directory / digest_hex(layer.diff_id) for layer in layers}), self.coming(layers):
+                known = self._placed(stack, directory, self._read_new(layers, directory))
+            with self._lock:
+                self._found[tuple(stack)] = known
+        return known
 
     @contextmanager
-    def _coming(self, stack: Sequence[Stacked]) -> Iterator[None]:
-        """Lets the first blobs that will be read for the first time begin to arrive while the worker starts."""
-        reader = self._stacks()
-        unread = [layer for layer in stack if isinstance(layer, Layer) and not reader.has_index(layer)]
+    def coming(self, layers: Iterable[Layer]) -> Iterator[list[Arrival]]:
+        """Lets the first blobs that will be read for the first time begin to arrive, before there is who reads them."""
         with ExitStack() as under_way:
-            for layer in unread[:_JOBS]:
-                under_way.enter_context(self._content.follow(layer.descriptor))
-            yield
+            yield [under_way.enter_context(self._content.follow(one.descriptor)) for one in self._new(layers)[:_AHEAD]]
 
-    def _one(self, stack: Sequence[Stacked]) -> tuple[Path, bool]:
-        layer = stack[-1]
-        assert isinstance(layer, Layer)
-        directory = self._root_directory / "unpacked" / self._mode()
-        staged = directory / f"{digest_hex(layer.diff_id)}.staged-{secrets.token_hex(6)}"
-        whiteouts = "overlay-trusted" if self._mode() == "root" else "overlay-user"
-        with self._locked(directory / digest_hex(layer.diff_id)):
-            try:
-                undescribed: frozenset[str] | None = None
-                with self._stacks().indexing(layer) as keep:
-                    if keep is not None:
-                        reply = self._unpack(staged, [layer], whiteouts, (), {layer.diff_id: keep})
-                        undescribed = frozenset(reply.values["undescribed"])
-                # What is below is asked for only now: it may be on its way itself, and meanwhile this one was, too.
-                implied = self._implied(stack)
-                target = directory / _name(layer, implied)
-                if undescribed is None:
-                    record = self._ensure(target, [layer], whiteouts, implied)
-                else:
-                    self._settle(staged, target, [row for row in implied if row[0] in undescribed])
-                    record = _record(target)
-            finally:
-                self._discard(staged)
-        return target / "files", bool(record["opaque_root"])
+    def _new(self, layers: Iterable[Layer]) -> list[Layer]:
+        """Layers that nobody has read yet, each once, the largest first: it is what all wait for in the end."""
+        reader = self._stacks()
+        found = {layer.diff_id: layer for layer in layers if not reader.has_index(layer)}
+        return sorted(found.values(), key=lambda layer: layer.descriptor.size, reverse=True)
+
+    def _read_new(self, layers: Iterable[Layer], directory: Path) -> dict[DiffID, _Staged]:
+        """Unpacks layers that have no index yet; what the layers below say of them waits until all have been read."""
+        staged: dict[DiffID, _Staged] = {}
+
+        def read(layer: Layer) -> None:
+            path = directory / f"{digest_hex(layer.diff_id)}.staged-{secrets.token_hex(6)}"
+            with self._stacks().indexing(layer) as keep:
+                if keep is None:
+                    return
+                try:
+                    reply = self._unpack(path, [layer], self._whiteouts(), (), {layer.diff_id: keep})
+                except BaseException:
+                    self._discard(path)
+                    raise
+                staged[layer.diff_id] = _Staged(path, frozenset(reply.values["undescribed"]))
+
+        try:
+            _side_by_side([partial(read, layer) for layer in self._new(layers)])
+        except BaseException:
+            for one in staged.values():
+                self._discard(one.path)
+            raise
+        return staged
+
+    def _placed(
+        self, stack: Sequence[Stacked], directory: Path, staged: dict[DiffID, _Staged]
+    ) -> dict[int, tuple[Path, bool]]:
+        """Gives what was staged its name, and unpacks what was known but not on this disk."""
+        targets: dict[int, Path] = {}
+        tasks: dict[Path, Callable[[], None]] = {}
+        try:
+            for number, layer in enumerate(stack):
+                if isinstance(layer, Layer):
+                    implied = self._implied(stack[: number + 1])
+                    target = targets[number] = directory / _name(layer, implied)
+                    if target not in tasks:
+                        tasks[target] = partial(self._place, target, layer, implied, staged.get(layer.diff_id))
+            _side_by_side(list(tasks.values()))
+        finally:
+            for one in staged.values():
+                self._discard(one.path)
+        return {number: (path / "files", bool(_record(path)["opaque_root"])) for number, path in targets.items()}
+
+    def _place(self, target: Path, layer: Layer, implied: Sequence[_Directory], staged: _Staged | None) -> None:
+        if staged is not None and not target.exists() and staged.path.exists():
+            self._settle(staged.path, target, [row for row in implied if row[0] in staged.undescribed])
+        else:
+            self._ensure(target, [layer], self._whiteouts(), implied)
+
+    def _whiteouts(self) -> str:
+        return "overlay-trusted" if self._mode() == "root" else "overlay-user"
 
     def _implied(self, stack: Sequence[Stacked]) -> tuple[_Directory, ...]:
         return tuple(
@@ -157,15 +206,18 @@ class UnpackedLayers:
             chain = chain_ids(layer.diff_id for layer in layers)
             name = digest_hex(chain[-1]) if chain else "empty"
             target = self._root_directory / "unpacked" / self._mode() / f"merged-{name}"
-        with self._locked(target):
+        with self._locked({target}):
             self._ensure(target, layers, "merge", ())
         return target / "files"
 
     @contextmanager
-    def _locked(self, name: Path) -> Iterator[None]:
-        with self._lock:
-            lock = self._locks.setdefault(name, threading.Lock())
-        with lock:
+    def _locked(self, names: set[Path]) -> Iterator[None]:
+        """Holds the locks of directories, always in one order, so that nobody waits in a circle."""
+        with ExitStack() as held:
+            for name in sorted(names):
+                with self._lock:
+                    lock = self._locks.setdefault(name, threading.Lock())
+                held.enter_context(lock)
             yield
 
     def _ensure(
@@ -270,6 +322,34 @@ class UnpackedLayers:
 
     def _ownership(self) -> str:
         return "record" if self._mode() == "single" else "chown"
+
+
+def _side_by_side(tasks: Iterable[Callable[[], None]]) -> None:
+    """Does all of it, a few at once. After a failure, which is raised, nothing more begins; the rest is waited for."""
+    waiting = deque(tasks)
+    failures: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            while not failures:
+                try:
+                    task = waiting.popleft()
+                except IndexError:
+                    return
+                task()
+        except BaseException as error:  # carried to who waits
+            failures.append(error)
+
+    if len(waiting) == 1:
+        waiting.popleft()()
+        return
+    threads = [threading.Thread(target=work, name=f"pyoci-unpack-{number}", daemon=True) for number in range(_JOBS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if failures:
+        raise failures[0]
 
 
 def _name(layer: Layer, implied: Sequence[_Directory]) -> str:

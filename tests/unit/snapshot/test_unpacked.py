@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import io
+import random
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal, NoReturn
 
 import pytest
 
 from pyoci.content import MemoryContent, PullThrough
 from pyoci.content.verify import VerifyingReader
+from pyoci.digest import DiffID, sha256_digest
 from pyoci.errors import ContentError, DigestMismatch, LayerError, SandboxError
 from pyoci.image.descriptor import Descriptor
 from pyoci.image.image import Layer
@@ -20,9 +22,11 @@ from pyoci.layer.entry import Entry, LayerPath
 from pyoci.layer.index import dump_index, index_layer
 from pyoci.layer.limits import DEFAULT_LIMITS
 from pyoci.sandbox.failure import Failure
+from pyoci.sandbox.protocols import Mode
 from pyoci.sandbox.worker import Reply
 from pyoci.snapshot import operations
 from pyoci.snapshot.protocols import Stacked
+from pyoci.snapshot.snapshotter import StoreSnapshotter
 from pyoci.snapshot.unpacked import UnpackedLayers
 from pyoci.store import Store
 from tests.builders import BuiltLayer, file, make_layer
@@ -53,9 +57,11 @@ class WorkerHere:
         self.asked: list[str] = []
         self.requests: list[Mapping[str, Any]] = []
         self.pending: list[Pending] = []
+        self.begun: list[Mapping[str, Any]] = []
         self.gone = False
 
     def begin(self, operation: str, request: Mapping[str, Any], descriptors: Sequence[int] = ()) -> Pending:
+        self.begun.append(request)
         self.pending.append(Pending(lambda: self.call(operation, request, descriptors)))
         return self.pending[-1]
 
@@ -124,9 +130,13 @@ class World:
         self.worker = WorkerHere()
         self.stacks = Stacks()
         self.warnings: list[str] = []
-        self.layers = UnpackedLayers(
-            store.root,
-            PullThrough(store, registry),
+        self.layers = self.another_command()
+
+    def another_command(self) -> UnpackedLayers:
+        """What a command that comes later has."""
+        return UnpackedLayers(
+            self.store.root,
+            PullThrough(self.store, self.registry),
             self.worker,
             lambda: "single",
             lambda: self.stacks,
@@ -159,6 +169,7 @@ def test_a_new_layer_is_read_once_for_its_files_and_its_index(world: World) -> N
     assert world.stacks.indexes == {LOWER.diff_id: dump_index(read)}
     assert world.directories() == [hex_of(LOWER)]
     assert world.layers.unpack([LOWER.layer]) == found
+    assert world.another_command().unpack([LOWER.layer]) == found
     assert world.worker.asked == ["unpack"]
 
 
@@ -184,14 +195,14 @@ def test_directories_are_as_the_layers_below_have_them(world: World, indexed: bo
     assert ("describe_directories" in world.worker.asked) != indexed
     lower, upper = world.directories()[0], world.directories()[1]
     assert {hex_of(LOWER), hex_of(UPPER)} == {lower.partition("-")[0], upper.partition("-")[0]}
-    assert world.layers.unpack([LOWER.layer, UPPER.layer]) == found
+    assert world.another_command().unpack([LOWER.layer, UPPER.layer]) == found
 
 
 def test_over_another_base_a_layer_has_another_directory(world: World) -> None:
     world.stacks.directories[UPPER.diff_id] = [Entry(LayerPath("a"), "dir", 0o750)]
     world.layers.unpack([LOWER.layer, UPPER.layer])
     world.stacks.directories[UPPER.diff_id] = [Entry(LayerPath("a"), "dir", 0o711)]
-    found = world.layers.unpack([LOWER.layer, UPPER.layer])
+    found = world.another_command().unpack([LOWER.layer, UPPER.layer])
     assert (found[1][0] / "a").stat().st_mode & 0o7777 == 0o711
     assert len([name for name in world.directories() if name.startswith(hex_of(UPPER))]) == 2
 
@@ -273,6 +284,54 @@ def test_stacks_that_have_the_same_layers_in_another_order(world: World) -> None
     for thread in threads:
         thread.start()
     assert settled(lambda: len(done) == len(stacks), seconds=60)
+
+
+def test_the_largest_layer_is_read_first(world: World) -> None:
+    """It is what all wait for in the end, and what is small fits beside it."""
+    small = [make_layer({"s": bytes([48 + number])}) for number in range(3)]
+    large = make_layer({"big": random.Random(1).randbytes(100_000)})
+    stack = [*small, large]
+    for layer in stack:
+        world.registry._blobs[layer.descriptor.digest] = layer.blob
+    found = world.layers.unpack([layer.layer for layer in stack])
+    assert [(path / "s").read_bytes() for path, _ in list(found.values())[:3]] == [b"0", b"1", b"2"]
+    begun = [Path(request["target"]).name for request in world.worker.begun]
+    assert begun[0].startswith(hex_of(large)) or begun[1].startswith(hex_of(large))
+    assert len(begun) == 4
+
+
+def test_a_failure_leaves_nothing_of_other_layers(world: World) -> None:
+    wrong = Layer(LOWER.descriptor, DiffID(sha256_digest(b"another")))
+    with pytest.raises(DigestMismatch):
+        world.layers.unpack([UPPER.layer, wrong])
+    assert world.directories() == []
+
+
+def test_layers_are_on_their_way_before_the_machine_is_looked_at(world: World) -> None:
+    class Machine:
+        mode: Mode = "chroot"
+        scratch = Path()
+
+        @property
+        def storage(self) -> Literal["copy"]:
+            assert settled(lambda: world.registry.opened == 2)
+            return "copy"
+
+    def unused(*_: object) -> NoReturn:
+        raise AssertionError
+
+    snapshotter = StoreSnapshotter(
+        world.store.root,
+        PullThrough(world.store, world.registry),
+        unused,
+        Machine,
+        stacks=lambda: world.stacks,
+        write_layer=unused,
+        as_layer=unused,
+    )
+    snapshotter.unpack([LOWER.layer, UPPER.layer])
+    assert world.store.has(LOWER.descriptor)
+    assert world.store.has(UPPER.descriptor)
 
 
 def test_merged_layers_give_their_indexes_too(world: World) -> None:
