@@ -28,8 +28,6 @@ def pull(name: str, *, platform: str = "", all_platforms: bool = False, options:
     Raises:
         ContentNotFound, RegistryError: the registry has no such image, or does not answer.
     """
-    from pyoci.content.copy import copy_graph
-
     reference = parse_reference(name)
     with opened(options, pull=True) as services:
         wanted = parse_platform(platform) if platform else services.environment.platform
@@ -37,15 +35,7 @@ def pull(name: str, *, platform: str = "", all_platforms: bool = False, options:
         root = services.resolver.root(reference)
         resolved = None if all_platforms else services.resolver.resolve(reference, wanted)
         target = resolved.image.manifest.descriptor() if resolved else root
-        copy_graph(
-            target,
-            content,
-            services.store,
-            kind="pull",
-            limits=services.limits,
-            reporter=services.reporter,
-            cancelled=services.cancelled,
-        )
+        content.fill_below(target, limits=services.limits, cancelled=services.cancelled)
         return root.digest
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import BinaryIO
 
 from pyoci.content.arrival import Arrival, Storage, Transfer
+from pyoci.content.limits import ContentLimitsOf, default_limits
 from pyoci.content.protocols import ContentSource
 from pyoci.digest import Digest
 from pyoci.errors import DigestMismatch
@@ -29,6 +31,8 @@ class PullThrough:
         self._reporter = reporter or Reporter()
         self._lock = threading.Lock()
         self._under_way: dict[Digest, Transfer] = {}
+        self._told: set[Digest] = set()
+        """What was moved, and was told of by that."""
 
     def has(self, descriptor: Descriptor) -> bool:
         return self._store.has(descriptor) or self._origin.has(descriptor)
@@ -45,6 +49,34 @@ class PullThrough:
         """
         while not self._filled(descriptor):
             pass
+
+    def fill_below(
+        self,
+        root: Descriptor,
+        *,
+        jobs: int = 4,
+        limits: ContentLimitsOf = default_limits,
+        cancelled: threading.Event | None = None,
+    ) -> None:
+        """Makes sure that the store has `root` and everything that it points at, the largest first; tells of what it
+        had before.
+
+        Raises:
+            ContentNotFound, DigestMismatch, InvalidDocument, RegistryError: from the origin.
+            Cancelled: `cancelled` was set.
+        """
+        from pyoci.content.graph import read_graph
+        from pyoci.content.workers import Stop, run_all
+
+        blobs = sorted(read_graph(root, self, limits=limits).blobs, key=lambda blob: -blob.size)
+        run_all([partial(self._fill_or_tell, blob) for blob in blobs], jobs=jobs, name="pull", stop=Stop(cancelled))
+
+    def _fill_or_tell(self, blob: Descriptor) -> None:
+        if not self._store.has(blob):
+            self.fill(blob)
+        elif blob.digest not in self._told:
+            self._reporter.transfer_started(blob.digest, "pull", blob.size)
+            self._reporter.transfer_done(blob.digest, "exists")
 
     def _filled(self, descriptor: Descriptor) -> bool:
         """Whether the content is in the store now; False where the bytes were wrong and others can be had elsewhere."""
@@ -94,6 +126,7 @@ class PullThrough:
             transfer = Transfer(descriptor, self._store, self._origin, self._reporter)
             transfer.users = 1
             self._under_way[descriptor.digest] = transfer
+            self._told.add(descriptor.digest)
             return transfer, True
 
     def _leave(self, descriptor: Descriptor, transfer: Transfer) -> None:

@@ -14,10 +14,10 @@ from pyoci.content.arrival import Transfer
 from pyoci.content.verify import VerifyingReader
 from pyoci.errors import Cancelled, ContentNotFound, DigestMismatch
 from pyoci.image import Descriptor
-from pyoci.progress import Reporter
+from pyoci.progress import Reporter, TransferKind, TransferOutcome
 from pyoci.store import Store
 from tests.content_laws import descriptor_of
-from tests.registry_world import settled
+from tests.registry_world import sample_image, settled
 
 
 class Origin(MemoryContent):
@@ -241,3 +241,46 @@ def test_what_is_only_in_memory_is_whole_at_once(tmp_path: Path) -> None:
     with content.follow(WANTED) as arrival:
         arrival.wait()
     assert content.open(WANTED).read() == b"base layer"
+
+
+class Told(Reporter):
+    """Everything that is told of transfers, in order."""
+
+    def __init__(self) -> None:
+        self.started: list[str] = []
+        self.done: list[tuple[str, TransferOutcome]] = []
+
+    def transfer_started(self, name: str, kind: TransferKind, total_bytes: int) -> None:
+        self.started.append(name)
+
+    def transfer_done(self, name: str, outcome: TransferOutcome) -> None:
+        self.done.append((name, outcome))
+
+
+def test_all_below_a_root_is_filled_and_told_once() -> None:
+    image = sample_image(1000, 5000, 3000)
+    small, large, middle = image.layers
+    store, told = MemoryContent(), Told()
+    store.put(middle, image.content.open(middle))
+    content = PullThrough(store, image.content, told)
+    content.fill(image.config)  # as who looks for the platform does
+    content.fill_below(image.root, jobs=1)
+    assert all(store.has(piece) for piece in image.pieces)
+    assert told.done == [
+        (image.config.digest, "done"),
+        (image.root.digest, "done"),
+        (large.digest, "done"),
+        (middle.digest, "exists"),
+        (small.digest, "done"),
+    ]
+    assert sorted(told.started) == sorted(name for name, _ in told.done)
+    PullThrough(store, MemoryContent(), again := Told()).fill_below(image.root)
+    assert {outcome for _, outcome in again.done} == {"exists"}
+
+
+def test_filling_ends_when_it_is_interrupted() -> None:
+    image = sample_image(1000, 5000)
+    cancelled = threading.Event()
+    cancelled.set()
+    with pytest.raises(Cancelled):
+        PullThrough(MemoryContent(), image.content).fill_below(image.root, cancelled=cancelled)
