@@ -131,6 +131,7 @@ class Prepared:
             trees=services.trees,
             snapshotter=services.snapshotter,
             sandbox=lambda: services.sandbox,
+            begin_sandbox=services.begin_worker,
             contexts=LazyContexts({".": lambda: self.inputs.context, **openers}),
             fetcher=self.fetching,
             secrets=self.secrets,

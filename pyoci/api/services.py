@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from pyoci.api.options import Options
@@ -46,18 +46,21 @@ class _once(Generic[T]):  # noqa: N801 (used like `property`)
     def __get__(self, instance: Services | None, owner: type) -> T | _once[T]:
         if instance is None:
             return self
-        with instance.lock:
-            if self._name not in instance.made:
-                instance.made[self._name] = self._compute(instance)
-            value: T = instance.made[self._name]
-            return value
+        if self._name not in instance.made:
+            with instance.alone_with(self._name):
+                if self._name not in instance.made:
+                    instance.made[self._name] = self._compute(instance)
+        value: T = instance.made[self._name]
+        return value
 
 
 class Services:
     """Made by `opened`; closed with everything that it started."""
 
     def __init__(self, options: Options, *, pull: bool = False) -> None:
-        self.lock = threading.RLock()
+        self._lock = threading.Lock()
+        self._making: dict[str, threading.Lock] = {}
+        self._beginning: threading.Thread | None = None
         self.made: dict[str, Any] = {}
         """What was needed so far, by name."""
         self.options = options
@@ -170,8 +173,32 @@ class Services:
 
         return Trees(self.store, self.resolver.content, self.snapshotter, lambda: self.hosts.limits)
 
+    def alone_with(self, name: str) -> threading.Lock:
+        """Held by the thread that makes the thing of that name; things that do not need each other are made at once."""
+        with self._lock:
+            return self._making.setdefault(name, threading.Lock())
+
+    def begin_worker(self) -> None:
+        """Begins to start the worker and returns: a step will need it, and waits for something else before that. What
+        goes wrong is told to whoever needs the worker then.
+        """
+        with self._lock:
+            if self._beginning is not None:
+                return
+            self._beginning = threading.Thread(target=self._prepare_worker, name="worker", daemon=True)
+            self._beginning.start()
+
+    def _prepare_worker(self) -> None:
+        from pyoci.errors import PyociError
+        from pyoci.snapshot.snapshotter import READ_BACK
+
+        with suppress(PyociError):
+            self.worker.prepare(READ_BACK)
+
     def close(self) -> None:
         """Ends the worker, closes connections, gives the store up."""
+        if self._beginning is not None:
+            self._beginning.join()
         if "worker" in self.made:
             self.worker.close()
         if "client" in self.made:

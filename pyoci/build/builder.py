@@ -54,6 +54,8 @@ class BuildServices:
     trees: Trees
     snapshotter: Snapshotter
     sandbox: Callable[[], Sandbox]
+    begin_sandbox: Callable[[], None]
+    """Begins to make the sandbox, and does not wait for it."""
     contexts: Mapping[str, SourceFiles]
     fetcher: Fetcher
     secrets: Secrets
@@ -192,6 +194,7 @@ def step_executor(
         trees=services.trees,
         snapshotter=services.snapshotter,
         sandbox=services.sandbox,
+        begin_sandbox=services.begin_sandbox,
         secrets=services.secrets,
         agents=services.agents,
         cancelled=services.cancelled,

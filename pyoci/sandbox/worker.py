@@ -33,6 +33,7 @@ _log = logging.getLogger(__name__)
 _CODE = "import sys; sys.path.insert(0, sys.argv[1]); from pyoci.sandbox.zygote import main; main()"
 _CONTROL = 3  # as zygote.CONTROL, which is not imported here: it would bring ctypes
 _KILL = 0xFFFF
+_PREPARE = 0x8000
 _CANCEL_POLL_SECONDS = 0.1
 
 
@@ -199,6 +200,18 @@ class Worker:
             raise
         finally:
             theirs.close()
+
+    def prepare(self, operation: str) -> None:
+        """Starts the worker, and has it import what the operation needs as soon as it has nothing else to do.
+
+        Raises:
+            SandboxError: the worker cannot start here.
+        """
+        number = self._operations.index(operation)
+        with self._lock, contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            running = self._running or self._start()
+            message = (number | _PREPARE).to_bytes(2, "big") + bytes(6)
+            running.control.send(message, _socket.MSG_NOSIGNAL)
 
     def kill(self, number: int) -> None:
         """Has the worker kill the child of a call, if there still is one."""

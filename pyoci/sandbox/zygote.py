@@ -4,7 +4,7 @@ Single-threaded for ever, so that fork and unshare are safe. Started by `worker.
 
     builder → worker    Channel frame: the settings
     worker → builder    Channel frame: {} when ready, or a failure
-    builder → worker    "call OPERATION ID" with the request's own channel, or "kill ID"
+    builder → worker    "call OPERATION ID" with the request's own channel, "kill ID", or "prepare OPERATION"
     (end of file)       the builder is gone: kill every child, end
 
 A request's own channel carries everything else: the child reads the request from it and writes the reply to it, so the
@@ -40,6 +40,10 @@ else:
 CONTROL = 3
 """The descriptor of the control socket."""
 _KILL = 0xFFFF
+_PREPARE = 0x8000
+"""Added to the number of an operation that will be called later."""
+_IDLE_MILLISECONDS = 20
+"""After that long without a message there is time to import what is needed later."""
 
 
 def main() -> None:
@@ -73,6 +77,8 @@ class _Worker:
         self._control = control
         self._names = operations
         self._operations: dict[int, Operation | Failure] = {}
+        self._expected: list[int] = []
+        """Operations that will be called."""
         self._children: dict[int, int] = {}
         """Process ID of a child to the ID of its request."""
 
@@ -86,7 +92,10 @@ class _Worker:
         gc.disable()
         gc.freeze()  # the collector would touch, and so copy, every page that a child shares
         while True:
-            for descriptor, _ in poll.poll():
+            ready = poll.poll(_IDLE_MILLISECONDS if self._expected else None)
+            if not ready:
+                self._operation(self._expected.pop())
+            for descriptor, _ in ready:
                 if descriptor == awake:
                     os.read(awake, 512)
                     self._reap()
@@ -109,6 +118,9 @@ class _Worker:
             for process, known in self._children.items():
                 if known == request:
                     os.kill(process, kernel.SIGKILL)
+            return True
+        if operation & _PREPARE:
+            self._expected.append(operation & ~_PREPARE)
             return True
         if not rights:  # no descriptor was free here; the builder sees its own end close
             return True

@@ -30,7 +30,10 @@ from pyoci.values import dataclass
 if TYPE_CHECKING:
     from pyoci.sandbox.worker import Call, Reply, Worker
 
-__all__ = ["Machine", "StoreSnapshotter", "WriteLayer"]
+__all__ = ["READ_BACK", "Machine", "StoreSnapshotter", "WriteLayer"]
+
+READ_BACK = "pyoci.snapshot.operations:diff"
+"""What the worker is asked for when a step is done; for `Worker.prepare`."""
 
 
 class Machine(Protocol):

@@ -43,6 +43,8 @@ class RunServices:
     snapshotter: Snapshotter
     sandbox: Callable[[], Sandbox]
     """Made when the first RUN really executes."""
+    begin_sandbox: Callable[[], None]
+    """Begins with that, and does not wait."""
     secrets: Secrets
     agents: Agents
     cancelled: threading.Event
@@ -79,6 +81,7 @@ def run_command(step: RunStep, inputs: Sequence[Result], services: RunServices, 
     """
     parent = inputs[0]
     assert isinstance(parent, Filesystem)
+    services.begin_sandbox()  # while layers of the base arrive, and what is known of them is read
     services.snapshotter.unpack(parent.stack)  # before the tree, for which a new layer would be read a second time
     tree, bundle = services.trees.of(parent), services.ca_bundle
     account = run_account(tree, step.user)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+import sys
 import tarfile
 
 OWNER = "user.rootlesscontainers"
@@ -71,6 +72,11 @@ def _names(path: str) -> list[str]:
         return os.listxattr(path, follow_symlinks=False)
     except OSError:
         return []
+
+
+def loaded(request: dict[str, object], descriptors: list[int]) -> dict[str, object]:
+    """Whether the worker has a module already, without importing it."""
+    return {"loaded": str(request["module"]) in sys.modules}
 
 
 def read(request: dict[str, object], descriptors: list[int]) -> dict[str, object]:

@@ -166,6 +166,34 @@ def test_operations(busybox_worlds: Worlds) -> None:
         worker.call("no.such:thing", {})
 
 
+@pytest.mark.parametrize("is_prepared", [True, False])
+def test_what_is_prepared_for_is_imported_when_there_is_nothing_else_to_do(
+    busybox_worlds: Worlds, is_prepared: bool
+) -> None:
+    world = busybox_worlds("single")
+    later = "pyoci.snapshot.operations:diff"
+    worker = Worker(
+        world.worker.privilege,
+        operations=("sandbox_operations:loaded", later),
+        interpreter=interpreter(world.account),
+        packages=world.package,
+    )
+
+    def is_loaded() -> bool:
+        return bool(worker.call("sandbox_operations:loaded", {"module": "pyoci.snapshot.diff"}).values["loaded"])
+
+    with worker:
+        if is_prepared:
+            worker.prepare(later)
+            assert worker.started
+            deadline = time.monotonic() + 30
+            while not is_loaded() and time.monotonic() < deadline:
+                time.sleep(0.1)
+        assert is_loaded() is is_prepared
+    with pytest.raises(SandboxError, match="closed"):
+        worker.prepare(later)
+
+
 def test_large_requests_and_replies(busybox_worlds: Worlds) -> None:
     world = busybox_worlds("single")
     path = world.directory() / "large"
