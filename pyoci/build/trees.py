@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import BinaryIO
 
 from pyoci.build.filesystem import Filesystem
@@ -26,6 +27,9 @@ from pyoci.snapshot.protocols import SnapshotID, Snapshotter, Stacked
 from pyoci.store import Store
 
 __all__ = ["SnapshotChanges", "Trees", "layer_size"]
+
+_JOBS = 3
+"""Layers that are downloaded and indexed at once."""
 
 
 class SnapshotChanges:
@@ -61,6 +65,7 @@ class Trees:
         self._snapshotter = snapshotter
         self._lock = threading.Lock()
         self._trees: dict[tuple[Stacked, ...], Tree] = {}
+        self._making: dict[tuple[Stacked, ...], threading.Lock] = {}
         self._reading: dict[str, threading.Lock] = {}
         """Held by who reads a layer for its index."""
         self._indexed: set[str] = set()
@@ -75,14 +80,29 @@ class Trees:
         return self.of_stack(filesystem.stack)
 
     def of_stack(self, stack: tuple[Stacked, ...]) -> Tree:
-        """The merged tree of a stack, lowest first."""
-        with self._lock:
-            known = self._trees.get(stack)
-        if known is not None:
-            return known
-        tree = self.of_stack(stack[:-1]).with_changes(self.changes(stack[-1])) if stack else Tree()
-        with self._lock:
-            return self._trees.setdefault(stack, tree)
+        """The merged tree of a stack, lowest first. Of several who ask for the same at once, one makes it."""
+        known = self._trees.get(stack)
+        if known is None:
+            with self._lock:
+                making = self._making.setdefault(stack, threading.Lock())
+            with making:
+                known = self._trees.get(stack)
+                if known is None:
+                    self._read_side_by_side(stack)
+                    below = self.of_stack(stack[:-1]) if stack else Tree()
+                    known = below.with_changes(self.changes(stack[-1])) if stack else below
+                    self._trees[stack] = known
+        return known
+
+    def _read_side_by_side(self, stack: Sequence[Stacked]) -> None:
+        """Makes the indexes that the store lacks, where there are several: that begins with a download, most often."""
+        layers = {element.diff_id: element for element in stack if isinstance(element, Layer)}
+        folder = self._store.root / "indexes"
+        absent = [layer for diff_id, layer in layers.items() if not (folder / digest_hex(diff_id)).exists()]
+        if len(absent) > 1:
+            from pyoci.content.workers import Stop, run_all
+
+            run_all([partial(self._index, layer) for layer in absent], jobs=_JOBS, name="index", stop=Stop())
 
     def changes(self, element: Stacked) -> ChangeSet:
         """What one element of a stack adds."""

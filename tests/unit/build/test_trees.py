@@ -1,0 +1,89 @@
+"""Trees of one process: a layer is read once, however many steps ask for it at the same time, and several at once."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import BinaryIO, cast
+
+import pytest
+
+from pyoci.build.filesystem import SCRATCH, Filesystem
+from pyoci.build.trees import Trees
+from pyoci.content import MemoryContent
+from pyoci.digest import Digest
+from pyoci.errors import ContentNotFound
+from pyoci.image import Descriptor
+from pyoci.snapshot.protocols import Snapshotter
+from pyoci.store import Store
+from tests.builders import make_image, make_layer
+
+PATIENCE_SECONDS = 30
+
+
+@dataclass
+class Slow:
+    """Content of which the first `together` streams come when as many were asked for."""
+
+    content: MemoryContent
+    together: int
+    opened: Counter[Digest] = field(default_factory=Counter)
+    gone: bool = False
+
+    def __post_init__(self) -> None:
+        self.barrier = threading.Barrier(self.together)
+
+    def has(self, descriptor: Descriptor) -> bool:
+        return self.content.has(descriptor)
+
+    def open(self, descriptor: Descriptor) -> BinaryIO:
+        self.opened[descriptor.digest] += 1
+        self.barrier.wait(PATIENCE_SECONDS)
+        if self.gone:
+            raise ContentNotFound("it is gone")
+        return self.content.open(descriptor)
+
+
+@pytest.fixture
+def two() -> tuple[MemoryContent, Filesystem]:
+    content, image = make_image([make_layer({"a": b"a"}), make_layer({"b": b"b"})])
+    filesystem = SCRATCH
+    for layer in image.layers:
+        filesystem = filesystem.plus(layer)
+    return content, filesystem
+
+
+def trees_over(content: Slow, directory: Path) -> Trees:
+    return Trees(Store(directory / "store"), content, cast("Snapshotter", SimpleNamespace(open_unpacked=None)))
+
+
+def test_steps_that_ask_at_once_read_each_layer_once(two: tuple[MemoryContent, Filesystem], tmp_path: Path) -> None:
+    content, filesystem = Slow(two[0], together=3), two[1]
+    trees = trees_over(content, tmp_path)
+    with ThreadPoolExecutor(8) as pool:
+        asked = [pool.submit(trees.of, filesystem) for _ in range(8)]
+        content.barrier.wait(PATIENCE_SECONDS)
+        found = {id(future.result(PATIENCE_SECONDS)) for future in asked}
+    assert len(found) == 1
+    assert list(content.opened.values()) == [1, 1]
+
+
+def test_layers_of_one_stack_are_fetched_side_by_side(two: tuple[MemoryContent, Filesystem], tmp_path: Path) -> None:
+    tree = trees_over(Slow(two[0], together=2), tmp_path).of(two[1])
+    assert tree.lookup("a") is not None
+    assert tree.lookup("b") is not None
+
+
+def test_a_layer_that_could_not_be_read_is_asked_for_again(
+    two: tuple[MemoryContent, Filesystem], tmp_path: Path
+) -> None:
+    content = Slow(two[0], together=2, gone=True)
+    trees = trees_over(content, tmp_path)
+    with pytest.raises(ContentNotFound):
+        trees.of(two[1])
+    content.gone = False
+    assert trees.of(two[1]).lookup("b") is not None
