@@ -5,6 +5,7 @@ What is allowed for registries alone (plain HTTP in the place of TLS, certificat
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
@@ -63,6 +64,7 @@ class Web:
                 tls=Tls(ca_files=hosts.ca_files),
                 proxy=hosts.proxies.of(url),
                 read_seconds=hosts.network.stall_seconds,
+                answer_bytes=sys.maxsize,
             )
         except TransportFailure as failure:
             raise _failed(failure) from failure

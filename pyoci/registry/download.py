@@ -23,6 +23,7 @@ from pyoci.registry.leftovers import Partial
 from pyoci.registry.session import Request
 from pyoci.registry.transport import Answer
 from pyoci.registry.urls import host_of
+from pyoci.values import replace
 
 __all__ = ["ResumingReader", "open_blob"]
 
@@ -216,7 +217,8 @@ class _Origin:
     def _request(self, endpoint: Endpoint, offset: int) -> Request:
         headers = {"Range": f"bytes={offset}-"} if offset else {}
         path = f"blobs/{self._descriptor.digest}"
-        return self._exchange.request("GET", endpoint, path, self._purpose, _READ, headers=headers)
+        request = self._exchange.request("GET", endpoint, path, self._purpose, _READ, headers=headers)
+        return replace(request, answer_bytes=self._descriptor.size - offset)
 
     def _check_length(self, endpoint: Endpoint, answer: Answer, offset: int) -> None:
         """Refuses a longer answer before any of it is stored. A shorter one is found when it ends, and refused at once

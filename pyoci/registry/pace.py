@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 
 from pyoci.registry.failure import TransportFailure
 from pyoci.registry.hosts import Network
 
-__all__ = ["Pace"]
+__all__ = ["Pace", "paced"]
 
 
 class Pace:
@@ -42,3 +42,15 @@ class Pace:
                 "slow",
                 host=self._host,
             )
+
+
+def paced(pieces: Iterable[bytes], pace: Pace) -> Iterator[bytes]:
+    """The pieces of a body, counted while somebody sends them.
+
+    Raises:
+        TransportFailure: they are taken too slowly.
+    """
+    for piece in pieces:
+        started = pace.clock()
+        yield piece
+        pace.add(len(piece), pace.clock() - started)

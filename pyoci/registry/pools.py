@@ -20,7 +20,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from pyoci.registry.failure import TransportFailure, transport_failure
 from pyoci.registry.hosts import Network, Tls
 from pyoci.registry.measured import timed_answers
-from pyoci.registry.pace import Pace
+from pyoci.registry.pace import Pace, paced
 from pyoci.registry.transport import Answer, Body, Message
 from pyoci.registry.trust import make_context
 from pyoci.registry.urls import host_of
@@ -120,10 +120,7 @@ class _Pieces:
         return len(self._body)
 
     def __iter__(self) -> Iterator[bytes]:
-        for piece in self._body:
-            started = self._pace.clock()
-            yield piece
-            self._pace.add(len(piece), self._pace.clock() - started)
+        return paced(self._body, self._pace)
 
 
 class _Adapter(HTTPAdapter):

@@ -67,6 +67,8 @@ class Request:
     """The server may be silent for as long as committing a blob takes."""
     cleanup: bool = False
     """Tidies up after the command, and is sent although it was interrupted."""
+    answer_bytes: int = 0
+    """How much will come back, where that may be much."""
     hurried: bool = False
     """Somebody else can be asked: one more attempt for what passes at once, and no waiting for what takes time."""
 
@@ -200,7 +202,6 @@ class Session:
                     proxy=self.hosts.proxies.of(base),
                     read_seconds=min(self.hosts.network.stall_seconds, 4 * _PROBE_SECONDS),
                     connect_seconds=min(self.hosts.network.connect_seconds, _PROBE_SECONDS),
-                    is_question=True,
                 )
             except TransportFailure as failure:
                 failures.append(failure)
@@ -248,6 +249,7 @@ class Session:
                 tls=endpoint.tls if origin_of(url) == base else self.hosts.tls_of(host_of(url)),
                 proxy=self.hosts.proxies.of(url),
                 read_seconds=network.commit_seconds if request.patient else network.stall_seconds,
+                answer_bytes=request.answer_bytes,
             )
             location = answer.header("Location")
             if answer.status not in _REDIRECTS or answer.status in request.expect or not location:
@@ -338,7 +340,6 @@ class Session:
                     tls=self.hosts.tls_of(host),
                     proxy=self.hosts.proxies.of(token.url),
                     read_seconds=self.hosts.network.stall_seconds,
-                    is_question=True,
                 )
                 if answer.status == 200:
                     return answer.read_upto(_TOKEN_BODY_LIMIT)

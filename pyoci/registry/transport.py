@@ -1,9 +1,10 @@
 """One HTTP exchange: no retries, no redirects, no authentication, no cookies, nothing from the environment.
 
-Questions (requests with no body to speak of, whose answers are short) are asked with the standard library's
-`http.client` until something is to be moved: a build in which nothing changed asks one, and importing `requests` would
-cost it more than all the rest. Every failure leaves as a TransportFailure whose text is ours: the libraries' texts
-quote URLs, and with them what must not be shown.
+What is short goes over the standard library's `http.client` until something long is to be moved, or a proxy is between:
+importing `requests` costs a build in which little or nothing changed more than all that it asks and sends.
+
+Every failure leaves as a TransportFailure whose text is ours: the libraries' texts quote URLs, and with them what must
+not be shown.
 """
 
 from __future__ import annotations
@@ -17,12 +18,14 @@ from pyoci.registry.hosts import Network, Tls
 from pyoci.values import dataclass, field
 
 if TYPE_CHECKING:
+    from pyoci.registry.connections import Connections
     from pyoci.registry.pools import Pools
-    from pyoci.registry.questions import Questions
 
 __all__ = ["Answer", "Body", "Message", "Stream", "Transport"]
 
 _USER_AGENT = "pyoci"
+_SHORT_BYTES = 4 << 20
+"""What is no longer is short."""
 _PIECE_BYTES = 64 * 1024
 _READ_BYTES = 256 * 1024
 """At most, in one piece."""
@@ -136,7 +139,7 @@ class Transport:
         self._network = network
         self._lock = threading.Lock()
         self._pools: Pools | None = None
-        self._questions: Questions | None = None
+        self._connections: Connections | None = None
 
     def send(
         self,
@@ -149,9 +152,9 @@ class Transport:
         proxy: str,
         read_seconds: float,
         connect_seconds: float | None = None,
-        is_question: bool = False,
+        answer_bytes: int = 0,
     ) -> Answer:
-        """The answer to one request; `is_question` says that both are short.
+        """The answer to one request; `answer_bytes` is how much is expected, where that may be much.
 
         Raises:
             TransportFailure: there was none.
@@ -160,28 +163,28 @@ class Transport:
         merged = {"User-Agent": _USER_AGENT, "Accept-Encoding": "identity", **headers}
         connect_seconds = connect_seconds or self._network.connect_seconds
         message = Message(method, url, merged, body, tls, proxy, connect_seconds, read_seconds)
-        if (is_question or method == "HEAD") and not proxy and self._pools is None:
-            return self._asked().send(message)
-        return self._moved().send(message)
+        if max(answer_bytes, len(body or b"")) > _SHORT_BYTES or proxy or self._pools is not None:
+            return self._for_long().send(message)
+        return self._for_short().send(message)
 
     def close(self) -> None:
         """Closes every idle connection."""
         with self._lock:
-            ways = (self._pools, self._questions)
-            self._pools = self._questions = None
+            ways = (self._pools, self._connections)
+            self._pools = self._connections = None
         for way in ways:
             if way is not None:
                 way.close()
 
-    def _asked(self) -> Questions:
+    def _for_short(self) -> Connections:
         with self._lock:
-            if self._questions is None:
-                from pyoci.registry.questions import Questions
+            if self._connections is None:
+                from pyoci.registry.connections import Connections
 
-                self._questions = Questions(self._network)
-            return self._questions
+                self._connections = Connections(self._network)
+            return self._connections
 
-    def _moved(self) -> Pools:
+    def _for_long(self) -> Pools:
         with self._lock:
             if self._pools is None:
                 from pyoci.registry.pools import Pools

@@ -5,11 +5,14 @@ which makes the classes with `dataclasses.dataclass`.
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from typing import Any
 
 import pytest
+
+from tests.architecture.source import modules
 
 DESCRIBE = """
 import dataclasses, importlib, inspect, json, pkgutil, sys
@@ -70,3 +73,8 @@ def test_every_class_is_what_the_standard_library_makes_of_it(ours: dict[str, di
 def test_all_were_looked_at(ours: dict[str, dict[str, Any]]) -> None:
     assert len(ours) > 300
     assert {"pyoci.image.descriptor.Descriptor", "pyoci.dockerfile.instructions.Run"} <= ours.keys()
+
+
+def test_nobody_makes_them_with_the_standard_library() -> None:
+    imports = re.compile(r"^(from dataclasses import|import dataclasses)", re.MULTILINE)
+    assert [module for module in modules() if imports.search(module.text)] == []

@@ -47,6 +47,13 @@ class Stage:
     path: str
 
 
+@pytest.fixture(params=["short", "long"], autouse=True)
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is short and what is long go over two libraries; nobody may see a difference."""
+    if request.param == "long":
+        monkeypatch.setattr("pyoci.registry.transport._SHORT_BYTES", -1)
+
+
 PULL_STAGES = (
     Stage("resolve", "HEAD", "/manifests/1"),
     Stage("manifest", "GET", "/manifests/"),

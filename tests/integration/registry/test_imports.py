@@ -24,5 +24,5 @@ def test_configuration_and_credentials_need_no_http_library() -> None:
 
 
 def test_a_client_that_has_asked_nothing_needs_none() -> None:
-    assert not imported_by("pyoci.registry.client", "pyoci.registry.questions") & {"requests", "urllib3", "certifi"}
+    assert not imported_by("pyoci.registry.client", "pyoci.registry.connections") & {"requests", "urllib3", "certifi"}
     assert "requests" in imported_by("pyoci.registry.pools")

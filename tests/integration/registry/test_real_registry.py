@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import shutil
+import socket
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -247,7 +248,7 @@ def test_a_blob_that_is_broken_off_in_the_registry_goes_on(plain: RealRegistry) 
         client._session.close()
         stream = repository.open(image.layers[0])
         first = stream.read(200_000)
-        stream.raw._stream._answer.stream._raw._fp.close()  # type: ignore[attr-defined]  # the line goes dead
+        stream.raw._stream._answer.stream._connection.sock.shutdown(socket.SHUT_RDWR)  # type: ignore[attr-defined]  # the line goes dead
         assert first + stream.read() == image.content.open(image.layers[0]).read()
 
 

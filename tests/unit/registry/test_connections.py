@@ -9,19 +9,19 @@ from contextlib import contextmanager, suppress
 
 import pytest
 
+from pyoci.registry.connections import Connections
 from pyoci.registry.failure import TransportFailure
 from pyoci.registry.hosts import Network, Tls
 from pyoci.registry.pools import Pools
-from pyoci.registry.questions import Questions
 from pyoci.registry.transport import Answer, Message
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
 NETWORK = Network(low_speed_bytes=0)
 
-Way = Questions | Pools
+Way = Connections | Pools
 
 
-@pytest.fixture(params=[Questions, Pools])
+@pytest.fixture(params=[Connections, Pools])
 def way(request: pytest.FixtureRequest) -> Iterator[Way]:
     made: Way = request.param(NETWORK)
     yield made

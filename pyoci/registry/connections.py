@@ -1,6 +1,6 @@
-"""Requests sent with the standard library's `http.client`: those whose body and answer are short.
+"""Requests sent with the standard library's `http.client`: short ones.
 
-It knows no proxies and streams no bodies; what needs them goes over `pools`.
+It knows no proxies; for them there are `pools`.
 """
 
 from __future__ import annotations
@@ -8,17 +8,20 @@ from __future__ import annotations
 import http.client
 import select
 import threading
+from collections.abc import Iterable
+from contextlib import suppress
 from ssl import SSLContext
 from urllib.parse import quote, urlsplit
 
 from pyoci.registry.failure import TransportFailure, transport_failure
 from pyoci.registry.hosts import Network, Tls
 from pyoci.registry.measured import timed_answers
+from pyoci.registry.pace import Pace, paced
 from pyoci.registry.transport import Answer, Message
 from pyoci.registry.trust import make_context
 from pyoci.registry.urls import host_of
 
-__all__ = ["ConnectTimeout", "Questions"]
+__all__ = ["ConnectTimeout", "Connections"]
 
 _AS_IT_IS = "!#$%&'()*+,/:;=?@[]~"
 """What may stand in a target besides letters and digits; the rest is escaped."""
@@ -30,8 +33,8 @@ class ConnectTimeout(TimeoutError):
     """No connection in time, as opposed to no answer."""
 
 
-class Questions:
-    """Connections by scheme, host and way of trusting. May be used from several threads."""
+class Connections:
+    """Connections that are kept, by scheme, host and way of trusting. May be used from several threads."""
 
     def __init__(self, network: Network) -> None:
         self._network = network
@@ -46,15 +49,20 @@ class Questions:
             TransportFailure: there was none.
             UsageError: a CA or certificate file cannot be used.
         """
-        assert message.body is None or isinstance(message.body, bytes), "a streamed body is no question"
         host = host_of(message.url)
+        headers = dict(message.headers)
+        body: Iterable[bytes] | bytes | None = message.body
+        if message.body is not None and not isinstance(message.body, bytes):
+            headers["Content-Length"] = str(len(message.body))
+            body = paced(message.body, Pace(self._network, host))
         connection: http.client.HTTPConnection | None = None
         try:
             parts = urlsplit(message.url)
             place = (parts.scheme, parts.netloc, message.tls)
             connection = self._connection(place, message)
             target = quote(f"{parts.path or '/'}{'?' if parts.query else ''}{parts.query}", safe=_AS_IT_IS)
-            connection.request(message.method, target, body=message.body, headers=dict(message.headers))
+            with suppress(BrokenPipeError):  # who has heard enough may have answered already
+                connection.request(message.method, target, body, headers)
             response = connection.getresponse()
         except (http.client.HTTPException, OSError, ValueError) as error:
             if connection is not None:
@@ -68,7 +76,7 @@ class Questions:
         return Answer(response.status, _headers(response), message.url, message.headers.get("Authorization"), stream)
 
     def keep(self, place: _Place, connection: http.client.HTTPConnection) -> None:
-        """Keeps a connection for the next question."""
+        """Keeps a connection for the next request."""
         with self._lock:
             self._idle.setdefault(place, []).append(connection)
 
@@ -134,13 +142,13 @@ class _Stream:
 
     def __init__(
         self,
-        questions: Questions,
+        connections: Connections,
         place: _Place,
         connection: http.client.HTTPConnection,
         response: http.client.HTTPResponse,
         host: str,
     ) -> None:
-        self._questions = questions
+        self._connections = connections
         self._place = place
         self._connection = connection
         self._response = response
@@ -163,7 +171,7 @@ class _Stream:
         if self._response.will_close or not self._response.isclosed():
             self.close()
         else:
-            self._questions.keep(self._place, self._connection)
+            self._connections.keep(self._place, self._connection)
 
     def close(self) -> None:
         self._response.close()
