@@ -221,10 +221,10 @@ class EarlyPush:
 
         self._stop.check()
         store, content = self._services.store, self._services.resolver.content
+        if not store.has(layer.descriptor):
+            return []  # of a base, or of a cache elsewhere: the push mounts it or, at last, downloads it
         if is_base:
-            # One that is not here is left to the push: it is mounted there or, at last, downloaded for it.
-            is_here = store.has(layer.descriptor)
-            return [(output, layer.descriptor) for output in self._outputs if is_here and not output.form.force]
+            return [(output, layer.descriptor) for output in self._outputs if not output.form.force]
         if not self._may_leave(layer, files):
             self._stop.set()
             return []

@@ -17,8 +17,9 @@ class LayerListener(Protocol):
         """A step of an image was carried out, and not found in the cache: nobody has this image yet, most likely."""
 
     def layer_ready(self, layer: Layer, files: Stacked, *, is_base: bool) -> None:
-        """The layer will be in an image. The store has its bytes, unless `is_base`: it is of the image that the build
-        starts from. `files` is what trees know it by. A layer may be told of more than once.
+        """The layer will be in an image. The store has its bytes, or knows where they are: of a layer that was found in
+        a cache elsewhere, or `is_base`, of the image that the build starts from. `files` is what trees know it by. A
+        layer may be told of more than once.
         """
 
 

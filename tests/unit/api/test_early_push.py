@@ -287,3 +287,15 @@ def test_several_platforms_share_their_layers(world: World) -> None:
     assert repo.tags == {"1": digest}
     assert len(repo.manifests) == 3
     assert len(world.sent_blobs()) == len(set(world.sent_blobs())) == 4
+
+
+def test_what_is_attested_goes_with_the_image_and_after_its_layers(world: World) -> None:
+    world.reporter.step, world.reporter.until = "COPY second", lambda: bool(world.blobs())
+    digest = world.build(provenance="min").digest
+    assert world.reporter.waited
+    repo = world.registry.repo("team/app")
+    assert repo.tags == {"1": digest}
+    assert len(repo.manifests) == 3  # the image, what is said of it, and the index of both
+    assert len(world.sent_blobs()) == len(set(world.sent_blobs())) == 5  # layers, config, statement and "{}"
+    puts = [seen.path for seen in world.registry.requests("PUT")]
+    assert [("/manifests/" in path) for path in puts] == [False] * 5 + [True] * 3
