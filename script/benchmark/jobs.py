@@ -40,6 +40,11 @@ class Job:
     _begun: set[str] = field(default_factory=set)
     _digests: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def unpacks(self) -> bool:
+        """Whether builders put the builder image on disk."""
+        return self.kind in ("go", "go-cache", "unpack")
+
     def repository(self, tool: Tool) -> str:
         """Where this tool pushes to in this job."""
         return f"{self.name}/{tool.name}"

@@ -310,6 +310,8 @@ def do(job: Job, bench: Bench, rounds: int) -> JobResult:
                 continue
             try:
                 job.reset(tool, number, bench.call)
+                if number and job.state == "cold" and job.unpacks and tool.pids():
+                    forget_deleted()  # a daemon deletes what it had; other stores were set aside
                 usage, output = bench.measured(tool, job)
                 job.verify(tool, number, output, bench.call)
             except (CommandFailed, NotThere, OSError, subprocess.SubprocessError) as error:
@@ -319,7 +321,8 @@ def do(job: Job, bench: Bench, rounds: int) -> JobResult:
             runs[tool.name].append(usage)
             say(f"{job.name}: round {number + 1}: {tool.name} {usage.wall_seconds:.2f} s")
     without_errors(lambda: job.end(able))
-    clear_attic(bench.lab.attic)
+    if clear_attic(bench.lab.attic) or (job.unpacks and any(tool.pids() for tool in able)):
+        forget_deleted()
     found = [
         ToolResult(tool.name, tool.reads_dockerfiles, tuple(runs[tool.name]), failures.get(tool.name, ""))
         for tool in able
@@ -327,14 +330,18 @@ def do(job: Job, bench: Bench, rounds: int) -> JobResult:
     return JobResult(job.name, job.title, tuple(found))
 
 
-def clear_attic(attic: Path) -> None:
-    """Deletes the stores that were set aside and waits until the file system has forgotten them."""
+def clear_attic(attic: Path) -> bool:
+    """Deletes the stores that were set aside; whether those were many files."""
     many = files_below(attic, at_most=MANY_FILES) == MANY_FILES
     remove(attic)
-    if many:
-        say(f"waiting for {FORGETTING_SECONDS} s, until inodes that were deleted count for nothing")
-        os.sync()
-        time.sleep(FORGETTING_SECONDS)
+    return many
+
+
+def forget_deleted() -> None:
+    """Waits until files that were deleted cost nobody anything any more (`set_aside`)."""
+    say(f"waiting for {FORGETTING_SECONDS} s, until inodes that were deleted count for nothing")
+    os.sync()
+    time.sleep(FORGETTING_SECONDS)
 
 
 def say(words: str) -> None:

@@ -29,11 +29,13 @@ def test_many_files_are_moved_and_few_are_deleted(tmp_path: Path) -> None:
 
 def test_what_is_not_there_is_empty(tmp_path: Path) -> None:
     set_aside(tmp_path / "none", tmp_path / "attic")
-    clear_attic(tmp_path / "attic")
+    assert not clear_attic(tmp_path / "attic")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_few_files_need_no_waiting(tmp_path: Path) -> None:
+def test_it_is_told_whether_many_files_were_deleted(tmp_path: Path) -> None:
     filled(tmp_path / "attic/0", 3)
-    clear_attic(tmp_path / "attic")
+    assert not clear_attic(tmp_path / "attic")
+    filled(tmp_path / "attic/0", MANY_FILES)
+    assert clear_attic(tmp_path / "attic")
     assert list(tmp_path.iterdir()) == []
