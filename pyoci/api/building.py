@@ -110,7 +110,6 @@ def finish(
         from pyoci.api.caches import with_inline_cache
 
         built = with_inline_cache(built, targets, services, parts.epoch)
-    early.wait_until_seen()
     with watch.looking() if watch is not None else nullcontext():
         preflight(request, built, services, search, parts.dockerfile.check)
     attest = None

@@ -1,10 +1,10 @@
 """Layers on their way to the registry while the build that makes them still runs.
 
-A layer is sent as soon as the store has it: what COPY made when its step is done, what RUN changed when it is
-compressed, while later steps run and later layers are compressed. Layers of the base that are in the store are mounted
-or found there meanwhile. Configs, manifests and tags are not sent here: they go at the end, when everything that can
-refuse the image has looked at it, so that a build that fails leaves blobs that nothing names, which registries delete
-in time.
+A layer is sent when the step that makes it is done: what COPY made as it is in the store, what RUN changed once it is
+compressed, which begins then (a push needs the bytes: DESIGN D13), while later steps run. Should one of them fail, the
+next build finds the layer made. Layers of the base that are in the store are mounted or found there meanwhile. Configs,
+manifests and tags are not sent here: they go at the end, when everything that can refuse the image has looked at it, so
+that a build that fails leaves blobs that nothing names, which registries delete in time.
 
 What may leave. The search for the build's secrets can refuse an image, and what was sent cannot be called back. So a
 layer is searched here first, for all that `LeakSearch` knows, and sent only if it is clean; if one is not, nothing more
@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING
 
 from pyoci.api.output_options import ImageOutput, pushed_outputs
 from pyoci.api.prepare import Prepared
+from pyoci.build.layers import layer_of_snapshot
 from pyoci.build.plan import Plan
 from pyoci.build.steps import ImageStep, Step
 from pyoci.content.workers import Stop
@@ -34,7 +35,7 @@ from pyoci.digest import Digest
 from pyoci.errors import Cancelled
 from pyoci.image import Descriptor, Layer
 from pyoci.reference import Reference
-from pyoci.snapshot.protocols import Stacked
+from pyoci.snapshot.protocols import SnapshotID, Stacked
 from pyoci.values import dataclass, field
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ class Places:
         self._services = services
         self._lock = threading.Lock()
         self._places: dict[str, _Place] = {}
-        self._sending: dict[Digest, threading.Lock] = {}
+        self._at_work: dict[Digest | SnapshotID, threading.Lock] = {}
 
     def send(self, blob: Descriptor, references: Iterable[Reference], stop: Stop) -> None:
         """Brings a blob to the repositories of these references, one after another, but for those that refused one.
@@ -78,13 +79,16 @@ class Places:
         Raises:
             Cancelled: `stop` was set.
         """
-        with self._lock:
-            sending = self._sending.setdefault(blob.digest, threading.Lock())
-        with sending:
+        with self.alone_with(blob.digest):
             for reference in references:
                 place = self._place(reference)
                 if place.failure is None and blob.digest not in place.sent:
                     self._send(blob, place, stop)
+
+    def alone_with(self, what: Digest | SnapshotID) -> threading.Lock:
+        """Held by who sends a blob, or makes a layer of what a RUN kept."""
+        with self._lock:
+            return self._at_work.setdefault(what, threading.Lock())
 
     def _send(self, blob: Descriptor, place: _Place, stop: Stop) -> None:
         from pyoci.content.copy import copy_blob
@@ -156,16 +160,18 @@ class EarlyPush:
         services: Services,
         places: Places,
         may_leave: Callable[[Layer, Stacked], bool],
+        make_layer: Callable[[SnapshotID], Layer],
     ) -> None:
         self._outputs = outputs
         self._services = services
         self._places = places
         self._may_leave = may_leave
+        self._make_layer = make_layer
         self._stop = Stop(services.cancelled)
-        self._told: set[Digest] = set()
-        self._held: list[tuple[Layer, Stacked, bool]] | None = []
-        """Layers of an image that has not changed so far."""
-        self._waiting: queue.SimpleQueue[tuple[Layer, Stacked, bool] | None] = queue.SimpleQueue()
+        self._told: set[Stacked] = set()
+        self._held: list[tuple[Stacked, bool]] | None = []
+        """What is in an image that has not changed so far; and whether it is of the base."""
+        self._waiting: queue.SimpleQueue[tuple[Stacked, bool] | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._progress = threading.Condition()
         self._unseen = 0
@@ -176,16 +182,16 @@ class EarlyPush:
         for item in held or ():
             self._begin(item)
 
-    def layer_ready(self, layer: Layer, files: Stacked, *, is_base: bool) -> None:
-        if not self._outputs or layer.descriptor.digest in self._told:
+    def stack_grows(self, element: Stacked, *, is_base: bool) -> None:
+        if not self._outputs or element in self._told:
             return
-        self._told.add(layer.descriptor.digest)
+        self._told.add(element)
         if self._held is None:
-            self._begin((layer, files, is_base))
+            self._begin((element, is_base))
         else:
-            self._held.append((layer, files, is_base))
+            self._held.append((element, is_base))
 
-    def _begin(self, item: tuple[Layer, Stacked, bool]) -> None:
+    def _begin(self, item: tuple[Stacked, bool]) -> None:
         with self._progress:
             self._unseen += 1
             self._unsent += 1
@@ -215,23 +221,24 @@ class EarlyPush:
                     self._unsent -= 1
                     self._progress.notify_all()
 
-    def _looked_at(self, layer: Layer, files: Stacked, is_base: bool) -> list[tuple[ImageOutput, Descriptor]]:
+    def _looked_at(self, element: Stacked, is_base: bool) -> list[tuple[ImageOutput, Descriptor]]:
         """The blobs to send, and the outputs that they are in; none if the layer must not leave."""
         from pyoci.build.forms import layer_in_form
 
         self._stop.check()
         store, content = self._services.store, self._services.resolver.content
+        layer = element if isinstance(element, Layer) else self._make_layer(element)
         if not store.has(layer.descriptor):
             return []  # of a base, or of a cache elsewhere: the push mounts it or, at last, downloads it
         if is_base:
             return [(output, layer.descriptor) for output in self._outputs if not output.form.force]
-        if not self._may_leave(layer, files):
+        if not self._may_leave(layer, element):
             self._stop.set()
             return []
         return [(output, layer_in_form(layer, output.form, store, content).descriptor) for output in self._outputs]
 
-    def wait_until_seen(self) -> None:
-        """Returns when no layer is being searched or compressed any more, so that nobody does the same again."""
+    def settle(self) -> None:
+        """Returns when no layer is being made, searched or compressed any more, so that nobody does the same again."""
         with self._progress:
             self._progress.wait_for(lambda: self._unseen == 0)
 
@@ -284,7 +291,11 @@ def early_push(
             search.expect_credentials(bases)
         return not is_searched or search.is_clean(layer, files)
 
-    push = EarlyPush(outputs, services, places, may_leave)
+    def make_layer(snapshot: SnapshotID) -> Layer:
+        with places.alone_with(snapshot):
+            return layer_of_snapshot(snapshot, services.store, services.snapshotter, epoch=parts.epoch)
+
+    push = EarlyPush(outputs, services, places, may_leave, make_layer)
     try:
         yield push
     except BaseException:

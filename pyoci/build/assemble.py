@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from pyoci.build.cache_records import INLINE
 from pyoci.build.filesystem import Filesystem
 from pyoci.build.layers import layer_of_snapshot
-from pyoci.build.listener import LayerListener
 from pyoci.build.plan import Plan
 from pyoci.build.stage_plan import timestamp
 from pyoci.image import (
@@ -39,20 +38,16 @@ def assemble_image(
     *,
     epoch: int,
     labels: Mapping[str, str],
-    listener: LayerListener,
 ) -> Image:
     """The image of a plan whose target has this file system. Its documents are in the store; base layers may not be.
-    The listener hears of each layer when it is there, while the next is made.
 
     Raises:
         LayerError, ContentError: a layer cannot be written.
     """
-    below = len(plan.base.layers) if plan.base else 0
-    layers = []
-    for number, element in enumerate(filesystem.stack):
-        layer = element if isinstance(element, Layer) else layer_of_snapshot(element, store, snapshotter, epoch=epoch)
-        listener.layer_ready(layer, element, is_base=number < below)
-        layers.append(layer)
+    layers = [
+        element if isinstance(element, Layer) else layer_of_snapshot(element, store, snapshotter, epoch=epoch)
+        for element in filesystem.stack
+    ]
     config = replace(plan.config, labels=dict(sorted({**plan.config.labels, **labels}.items())))
     base = plan.base.config.value if plan.base else None
     value = ImageConfig(

@@ -67,7 +67,7 @@ class BuildServices:
     ca_bundle: bytes = field(default=b"", repr=False)
     """Certificates that every RUN is shown."""
     listener: LayerListener = NOBODY
-    """Hears of the layers of images as soon as each is in the store."""
+    """Hears of what images are made of as soon as it is there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,9 +151,7 @@ def build_images(
 
 
 def news_of_layers(plans: tuple[Plan, ...], listener: LayerListener) -> Callable[[Vertex, Result, bool], None]:
-    """What the solver is to tell of: vertices whose layers will be in the images. Those of RUN are made when all steps
-    are done, and told of then.
-    """
+    """What the solver is to tell of: vertices whose results will be in the images."""
     below = {name: len(plan.base.layers) if plan.base else 0 for plan in plans for name in _stacked(plan)}
 
     def finished(vertex: Vertex, result: Result, is_new: bool) -> None:
@@ -163,8 +161,7 @@ def news_of_layers(plans: tuple[Plan, ...], listener: LayerListener) -> Callable
             listener.image_changes()
         first = 0 if isinstance(vertex.step, ImageStep) else len(result.stack) - 1
         for number, element in enumerate(result.stack[first:], first):
-            if isinstance(element, Layer):
-                listener.layer_ready(element, element, is_base=number < below[vertex.id])
+            listener.stack_grows(element, is_base=number < below[vertex.id])
 
     return finished
 
@@ -216,6 +213,7 @@ def assembled(
     epoch: int,
 ) -> tuple[Built, ...]:
     """An image from each plan whose graph was solved, in the store."""
+    services.listener.settle()
     built = []
     for plan in plans:
         filesystem = results[plan.target]
@@ -227,7 +225,6 @@ def assembled(
             services.snapshotter,
             epoch=epoch,
             labels=labels,
-            listener=services.listener,
         )
         built.append(Built(plan, image, filesystem, results, executor))
     return tuple(built)

@@ -17,6 +17,10 @@ from pathlib import Path
 import pytest
 
 from pyoci.api.build import build
+from pyoci.image import Image
+from pyoci.reference import parse_reference
+from pyoci.resolver import read_image
+from pyoci.store import Store
 from tests.integration.accounts import ROOT
 from tests.integration.real.registry import RealRegistry, real_registry
 from tests.unit.api.world import options_in
@@ -45,6 +49,20 @@ class World:
     def url(self) -> str:
         """Where the first layer will be."""
         return f"{self.registry.url}/v2/early/app/blobs/{self.below.digest}"
+
+    def made_elsewhere(self, dockerfile: str) -> Image:
+        """What a Dockerfile comes to: built with another store, and not pushed."""
+        (self.context / "Dockerfile").write_text(dockerfile)
+        store, said = self.context.parent / "other-store", self.context.parent / "metadata.json"
+        command = [sys.executable, "-m", "pyoci", "build", "-t", "x", "--metadata-file", str(said), str(self.context)]
+        environment = {**self.environment, "PYOCI_HOME": str(store)}
+        subprocess.run(command, env=environment, capture_output=True, timeout=200, check=True)
+        digest = json.loads(said.read_text())["containerimage.digest"]
+        with Store(store) as opened:
+            found = opened.tags.get(parse_reference("x"))
+            assert found is not None
+            assert found.digest == digest
+            return read_image(found, opened, None, name="x")
 
     def start(self, dockerfile: str) -> subprocess.Popen[str]:
         (self.context / "Dockerfile").write_text(dockerfile)
@@ -86,6 +104,16 @@ def test_a_run_finds_the_layer_below_it_in_the_registry(world: World) -> None:
     manifests = [number for number, line in enumerate(requests) if line.startswith("PUT /v2/early/app/manifests/")]
     assert len(manifests) == 1
     assert manifests[0] > max(pushed)
+
+
+def test_a_run_finds_the_layer_of_the_run_below_it_in_the_registry(world: World) -> None:
+    below = f"{BELOW}RUN head -c 3000000 /dev/zero | tr '\\0' x >/made\n"
+    layer = world.made_elsewhere(below).layers[1].descriptor
+    url = f"{world.registry.url}/v2/early/app/blobs/{layer.digest}"
+    with world.start(f"{below}RUN {UNTIL_IT_IS_THERE.replace('URL', url)}\n") as process:
+        output, _ = process.communicate(timeout=200)
+    assert process.returncode == 0, output
+    assert world.tags() == ["1"]
 
 
 @pytest.mark.parametrize("ending", ["fails", "is interrupted"])
