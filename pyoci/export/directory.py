@@ -25,7 +25,8 @@ from pyoci.progress import Reporter
 
 __all__ = ["remove_others", "write_root_directory"]
 
-_CHUNK = 1 << 20
+_CHUNK = 1 << 19
+"""See `content/layout.py`."""
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _OWNER = 0o700
 

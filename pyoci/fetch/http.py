@@ -29,7 +29,8 @@ from pyoci.values import dataclass
 __all__ = ["Download", "HttpFetcher", "HttpSettings"]
 
 _RETRY_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
-_CHUNK = 1 << 20
+_CHUNK = 1 << 19
+"""See `content/layout.py`."""
 _MEDIA_TYPE = "application/octet-stream"
 
 

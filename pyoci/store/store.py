@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["BlobWriter", "Store"]
 
-_CHUNK = 1 << 20
+_CHUNK = 1 << 19
+"""See `content/layout.py`."""
 _FOLDERS = (
     *("blobs/sha256", "blobs/sha512", "records", "indexes", "origins", "unpacked", "snapshots", "mounts"),
     *("fetched", "git", "tmp"),

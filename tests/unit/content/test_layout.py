@@ -15,10 +15,11 @@ from pyoci.content import MemoryContent, copy_graph
 from pyoci.content.layout import DirectoryLayout
 from pyoci.content.limits import ContentLimits
 from pyoci.content.names import IMAGE_NAME, REF_NAME, with_name
-from pyoci.digest import Digest
+from pyoci.digest import Digest, sha256_digest
 from pyoci.errors import ContentError, ContentNotFound, DigestMismatch, InvalidDocument, UsageError
 from pyoci.image import Descriptor, Index, encode_index, media_types
 from pyoci.reference import parse_reference
+from pyoci.store import Store
 from tests.builders import check_image, make_image, make_layer
 from tests.content_laws import STORAGE_LAWS, Storage, descriptor_of
 
@@ -253,6 +254,22 @@ def test_a_changed_blob_is_found_out_when_it_is_read(layout: DirectoryLayout) ->
         stream.read()
     path.write_bytes(b"longer than that")
     assert not layout.has(WANTED)
+
+
+def test_no_write_is_so_large_that_its_pages_must_be_contiguous(tmp_path: Path) -> None:
+    wanted: list[int] = []
+
+    class Stream(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            wanted.append(size or 0)
+            return super().read(size)
+
+    data = bytes(3 << 20)
+    blob = Descriptor("application/octet-stream", sha256_digest(data), len(data))
+    for sink in (DirectoryLayout(tmp_path / "layout"), Store(tmp_path / "store")):
+        wanted.clear()
+        sink.put(blob, Stream(data))
+        assert 0 < max(wanted) <= 1 << 19
 
 
 def test_an_index_beyond_the_limit_is_not_read(layout: DirectoryLayout) -> None:
