@@ -13,7 +13,7 @@ from typing import BinaryIO, Protocol, cast
 
 from pyoci.content.observed import ObservedReader
 from pyoci.content.protocols import ContentSink, ContentSource
-from pyoci.errors import Cancelled
+from pyoci.errors import Cancelled, DigestMismatch
 from pyoci.image.descriptor import Descriptor
 from pyoci.progress import Reporter
 
@@ -67,9 +67,9 @@ class Transfer:
         threading.Thread(target=self.run, name=f"pyoci-pull-{self._descriptor.digest[7:15]}", daemon=True).start()
 
     @property
-    def ended(self) -> bool:
-        """Whether it has succeeded or failed."""
-        return self._done.is_set()
+    def is_to_be_repeated(self) -> bool:
+        """Whether the bytes were wrong and others can be had elsewhere. What failed otherwise has failed for all."""
+        return isinstance(self._failure, DigestMismatch) and self._failure.elsewhere
 
     def abandon(self) -> None:
         """Closes the file and ends the transfer where the next bytes come: nobody follows any more.

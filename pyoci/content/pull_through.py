@@ -118,7 +118,7 @@ class PullThrough:
             return None, False
         with self._lock:
             transfer = self._under_way.get(descriptor.digest)
-            if transfer is not None and not transfer.ended:
+            if transfer is not None and not transfer.is_to_be_repeated:
                 transfer.users += 1
                 return transfer, False
             if self._store.has(descriptor):  # moved since the first look

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
@@ -138,8 +139,12 @@ class UnpackedLayers:
     def _read_new(self, layers: Iterable[Layer], directory: Path) -> dict[DiffID, _Staged]:
         """Unpacks layers that have no index yet; what the layers below say of them waits until all have been read."""
         staged: dict[DiffID, _Staged] = {}
+        new = self._new(layers)
+        later = iter(new[_AHEAD:])
 
         def read(layer: Layer) -> None:
+            for next_one in islice(later, 1):
+                following.enter_context(self._content.follow(next_one.descriptor))
             path = directory / f"{digest_hex(layer.diff_id)}.staged-{secrets.token_hex(6)}"
             with self._stacks().indexing(layer) as keep:
                 if keep is None:
@@ -152,7 +157,8 @@ class UnpackedLayers:
                 staged[layer.diff_id] = _Staged(path, frozenset(reply.values["undescribed"]))
 
         try:
-            _side_by_side([partial(read, layer) for layer in self._new(layers)])
+            with ExitStack() as following:
+                _side_by_side([partial(read, layer) for layer in new])
         except BaseException:
             for one in staged.values():
                 self._discard(one.path)

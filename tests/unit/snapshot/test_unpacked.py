@@ -301,6 +301,25 @@ def test_the_largest_layer_is_read_first(world: World, monkeypatch: pytest.Monke
     assert len(begun) == 4
 
 
+def test_layers_arrive_ahead_of_those_that_are_read(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unpacked, "_JOBS", 1)
+    stack = [make_layer({"s": bytes([48 + number])}) for number in range(7)]
+    for layer in stack:
+        world.registry._blobs[layer.descriptor.digest] = layer.blob
+    begin = world.worker.begin
+    arrived: list[bool] = []
+
+    def slowly(operation: str, request: Mapping[str, Any], descriptors: Sequence[int] = ()) -> Pending:
+        expected = min(len(stack), 5 + len(arrived))
+        arrived.append(settled(lambda: world.registry.opened >= expected))
+        return begin(operation, request, descriptors)
+
+    monkeypatch.setattr(world.worker, "begin", slowly)
+    world.layers.unpack([layer.layer for layer in stack])
+    assert arrived == [True] * 7
+    assert world.registry.opened == 7
+
+
 def test_a_failure_leaves_nothing_of_other_layers(world: World) -> None:
     wrong = Layer(LOWER.descriptor, DiffID(sha256_digest(b"another")))
     with pytest.raises(DigestMismatch):
