@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
@@ -70,6 +71,20 @@ def scratch_directory(prefix: str) -> Iterator[Path]:
 
 
 def _remove(directory: Path) -> None:
+    """Programs like podman's conmon tidy up for a moment after the command that started them has ended."""
+    for _ in range(20):
+        _unmount(directory)
+        try:
+            shutil.rmtree(directory)
+        except FileNotFoundError:
+            if not directory.exists():
+                return
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EBUSY):
+                raise
+        else:
+            return
+        time.sleep(0.25)
     _unmount(directory)
     shutil.rmtree(directory)
 
