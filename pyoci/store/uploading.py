@@ -2,7 +2,7 @@
 
 A file of one line, the upload's address, locked by whoever sends. One that nobody locks was left by a command that is
 gone. The address is no credential (the registry still asks who one is), but nobody else's business: only its owner may
-read it, and `prune` removes it.
+read it, and `prune` removes it. Where the disk takes no such file, nothing is remembered, and nothing else is lost.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from pathlib import Path
 from pyoci.digest import digest_hex, sha256_digest
 from pyoci.image.descriptor import Descriptor
 from pyoci.store.arriving import WORTH_KEEPING_BYTES
-from pyoci.store.files import storage_errors
 
 __all__ = ["StoredUpload", "take_upload"]
 
@@ -38,10 +37,11 @@ class StoredUpload:
         line = f"{location}\n".encode("ascii", "replace")
         if len(line) > _LONGEST:
             line = b""
-        with storage_errors(self._path):
+        self.location = ""
+        with suppress(OSError):
             os.ftruncate(self._descriptor, 0)
-            os.pwrite(self._descriptor, line, 0)
-        self.location = location if line else ""
+            if os.pwrite(self._descriptor, line, 0) == len(line):
+                self.location = location if line else ""
 
     def discard(self) -> None:
         """Removes the file: there is nothing to go on from."""
@@ -59,10 +59,7 @@ class StoredUpload:
 
 def take_upload(temporary: Path, unique: str, repository: str, blob: Descriptor) -> StoredUpload | None:
     """The place of the upload of a blob to a repository, as an earlier command left it or empty; None for a blob that
-    is sent again sooner than it is found.
-
-    Raises:
-        ContentError: the file cannot be made.
+    is sent again sooner than it is found, and where the file cannot be made.
     """
     if blob.size < WORTH_KEEPING_BYTES:
         return None
@@ -77,10 +74,18 @@ def take_upload(temporary: Path, unique: str, repository: str, blob: Descriptor)
         found.discard()
         found.close()
     path, made = temporary / f"uploading.{key}.{unique}", temporary / f"upload.{unique}"
-    with storage_errors(made):
+    try:
         descriptor = os.open(made, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except OSError:
+        return None
+    try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         made.replace(path)
+    except OSError:
+        os.close(descriptor)
+        with suppress(OSError):
+            made.unlink()
+        return None
     return StoredUpload(descriptor, path)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from pathlib import Path
@@ -115,6 +116,27 @@ def test_a_link_in_its_place_is_not_followed(store: Store, tmp_path: Path) -> No
     again.keep("https://registry.example/other")
     again.close()
     assert outside.read_text() == URL + "\n"
+
+
+def full_disk(*_: object) -> int:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("call", ["open", "ftruncate", "pwrite"])
+def test_a_full_disk_remembers_nothing_and_hinders_nobody(
+    call: str, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(f"pyoci.store.uploading.os.{call}", full_disk)
+    taken = store.take_upload(PLACE, BLOB)
+    if call == "open":
+        assert taken is None
+    else:
+        assert taken is not None
+        taken.keep(URL)
+        assert taken.location == ""
+        taken.close()
+    monkeypatch.undo()
+    assert files(store) == []
 
 
 def test_the_lock_dies_with_its_holder(store: Store) -> None:
