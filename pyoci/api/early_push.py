@@ -19,7 +19,6 @@ one question will tell. An upload that fails ends no build: its error is the pus
 
 from __future__ import annotations
 
-import queue
 import threading
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -30,7 +29,7 @@ from pyoci.api.prepare import Prepared
 from pyoci.build.layers import layer_of_snapshot
 from pyoci.build.plan import Plan
 from pyoci.build.steps import ImageStep, Step
-from pyoci.content.workers import Stop
+from pyoci.content.workers import Crew, Stop
 from pyoci.digest import Digest
 from pyoci.errors import Cancelled
 from pyoci.image import Descriptor, Layer
@@ -45,7 +44,10 @@ if TYPE_CHECKING:
 
 __all__ = ["EarlyPush", "Places", "early_push"]
 
-_JOBS = 4
+_LOOKERS = 2
+"""Layers that are made, searched and compressed at once."""
+_SENDERS = 4
+"""Uploads at once. Who looks never waits for them: what can refuse an image does not wait for a slow network."""
 _GRACE_SECONDS = 2.0
 """How long a build that is over waits for uploads that nobody needs any more to be given up."""
 
@@ -171,57 +173,40 @@ class EarlyPush:
         self._told: set[Stacked] = set()
         self._held: list[tuple[Stacked, bool]] | None = []
         """What is in an image that has not changed so far; and whether it is of the base."""
-        self._waiting: queue.SimpleQueue[tuple[Stacked, bool] | None] = queue.SimpleQueue()
-        self._threads: list[threading.Thread] = []
-        self._progress = threading.Condition()
-        self._unseen = 0
-        self._unsent = 0
+        self._lookers = Crew(self._look_at, jobs=_LOOKERS, name="early look")
+        self._senders = Crew(self._send, jobs=_SENDERS, name="early push")
 
     def image_changes(self) -> None:
         held, self._held = self._held, None
         for item in held or ():
-            self._begin(item)
+            self._lookers.give(item)
 
     def stack_grows(self, element: Stacked, *, is_base: bool) -> None:
         if not self._outputs or element in self._told:
             return
         self._told.add(element)
         if self._held is None:
-            self._begin((element, is_base))
+            self._lookers.give((element, is_base))
         else:
             self._held.append((element, is_base))
 
-    def _begin(self, item: tuple[Stacked, bool]) -> None:
-        with self._progress:
-            self._unseen += 1
-            self._unsent += 1
-        self._waiting.put(item)
-        if len(self._threads) < _JOBS:
-            thread = threading.Thread(target=self._work, name="early push", daemon=True)
-            self._threads.append(thread)
-            thread.start()
+    def _look_at(self, item: tuple[Stacked, bool]) -> None:
+        try:
+            blobs = self._blobs(*item)
+        except BaseException:  # whoever makes the image meets it too, and says so
+            self._stop.set()
+            return
+        if blobs:
+            self._senders.give(blobs)
 
-    def _work(self) -> None:
-        while (item := self._waiting.get()) is not None:
-            blobs: Sequence[tuple[ImageOutput, Descriptor]] = ()
-            try:
-                blobs = self._looked_at(*item)
-            except BaseException:  # whoever makes the image meets it too, and says so
-                self._stop.set()
-            with self._progress:
-                self._unseen -= 1
-                self._progress.notify_all()
-            try:
-                for output, blob in blobs:
-                    self._places.send(blob, output.names, self._stop)
-            except Cancelled:
-                pass
-            finally:
-                with self._progress:
-                    self._unsent -= 1
-                    self._progress.notify_all()
+    def _send(self, blobs: Sequence[tuple[ImageOutput, Descriptor]]) -> None:
+        try:
+            for output, blob in blobs:
+                self._places.send(blob, output.names, self._stop)
+        except BaseException:  # Cancelled, or what the push meets too
+            self._stop.set()
 
-    def _looked_at(self, element: Stacked, is_base: bool) -> list[tuple[ImageOutput, Descriptor]]:
+    def _blobs(self, element: Stacked, is_base: bool) -> list[tuple[ImageOutput, Descriptor]]:
         """The blobs to send, and the outputs that they are in; none if the layer must not leave."""
         from pyoci.build.forms import layer_in_form
 
@@ -239,8 +224,7 @@ class EarlyPush:
 
     def settle(self) -> None:
         """Returns when no layer is being made, searched or compressed any more, so that nobody does the same again."""
-        with self._progress:
-            self._progress.wait_for(lambda: self._unseen == 0)
+        self._lookers.wait()
 
     def sent(self, reference: Reference) -> Container[Digest]:
         """The blobs that are in the repository of a reference, when all that are on their way have arrived.
@@ -249,24 +233,22 @@ class EarlyPush:
             RegistryError and others: one could not be sent.
         """
         self._wait_until_sent()
-        return self._places.sent(reference) if self._threads else ()
+        return self._places.sent(reference) if self._senders.used else ()
 
     def lacks_image(self, reference: Reference) -> bool:
         """Whether the repository of a reference is known not to have the image yet; asked before it is pushed there."""
         self._wait_until_sent()
-        return bool(self._threads) and self._places.lacks_image(reference)
+        return self._senders.used and self._places.lacks_image(reference)
 
     def _wait_until_sent(self) -> None:
-        with self._progress:
-            self._progress.wait_for(lambda: self._unsent == 0)
+        self._lookers.wait()
+        self._senders.wait()
 
     def close(self) -> None:
         """Ends what is under way."""
         self._stop.set()
-        for _ in self._threads:
-            self._waiting.put(None)
-        for thread in self._threads:
-            thread.join(_GRACE_SECONDS / len(self._threads))
+        self._lookers.close(_GRACE_SECONDS)
+        self._senders.close(_GRACE_SECONDS)
 
 
 @contextmanager

@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterable
+from typing import Generic, TypeVar
 
 from pyoci.errors import Cancelled
 
-__all__ = ["Stop", "run_all"]
+__all__ = ["Crew", "Stop", "run_all"]
+
+T = TypeVar("T")
 
 _POLL_SECONDS = 0.1
 _GRACE_SECONDS = 2.0
@@ -97,3 +101,59 @@ def _next_result(results: queue.SimpleQueue[BaseException | None], stop: Stop) -
         except queue.Empty:
             if stop.interrupted:
                 raise Cancelled from None
+
+
+class Crew(Generic[T]):
+    """Threads that do one thing with everything that they are given, started when there is something to do."""
+
+    def __init__(self, work: Callable[[T], None], *, jobs: int, name: str) -> None:
+        """`work` must not raise: there is nobody to hear of it."""
+        self._work = work
+        self._jobs = jobs
+        self._name = name
+        self._waiting: queue.SimpleQueue[tuple[T] | None] = queue.SimpleQueue()
+        self._progress = threading.Condition()
+        self._unfinished = 0
+        self._threads: list[threading.Thread] = []
+        self._closed = False
+
+    @property
+    def used(self) -> bool:
+        """Whether there was ever anything to do."""
+        return bool(self._threads)
+
+    def give(self, item: T) -> None:
+        """Has the work done, and does not wait for it. After `close` it is not done any more."""
+        with self._progress:
+            if self._closed:
+                return
+            self._unfinished += 1
+            self._waiting.put((item,))
+            if len(self._threads) < min(self._jobs, self._unfinished):
+                thread = threading.Thread(target=self._run, name=f"pyoci-{self._name}", daemon=True)
+                self._threads.append(thread)
+                thread.start()
+
+    def wait(self) -> None:
+        """Returns when everything that was given is done."""
+        with self._progress:
+            self._progress.wait_for(lambda: not self._unfinished)
+
+    def close(self, seconds: float) -> None:
+        """Ends the threads, the idle ones at once, and waits that long for those that are at work."""
+        with self._progress:
+            self._closed = True
+        for _ in self._threads:
+            self._waiting.put(None)
+        until = time.monotonic() + seconds
+        for thread in self._threads:
+            thread.join(max(0, until - time.monotonic()))
+
+    def _run(self) -> None:
+        while (given := self._waiting.get()) is not None:
+            try:
+                self._work(*given)
+            finally:
+                with self._progress:
+                    self._unfinished -= 1
+                    self._progress.notify_all()

@@ -228,6 +228,16 @@ def test_an_upload_that_hangs_does_not_hold_a_build_that_failed(world: World) ->
     assert world.is_nameless()
 
 
+def test_uploads_that_hang_do_not_hold_what_refuses_the_image(world: World) -> None:
+    world.registry.faults.append(Fault(Stall(PATIENCE_SECONDS), "PUT", "/uploads/", times=99))
+    copies = "".join(f"COPY first /{number}\n" for number in range(8))
+    started = time.monotonic()
+    with pytest.raises(PreflightError):
+        world.build(dockerfile=f'FROM scratch\n{copies}ENTRYPOINT ["/nothing"]\n', preflight="error")
+    assert time.monotonic() - started < PATIENCE_SECONDS
+    assert world.is_nameless()
+
+
 def test_names_in_one_repository_share_what_was_sent_and_others_mount_it(world: World) -> None:
     world.reporter.step, world.reporter.until = "COPY second", lambda: bool(world.blobs("other/app"))
     digest = world.build("team/app:1", "team/app:2", "other/app:1").digest

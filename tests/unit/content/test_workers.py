@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from pyoci.content.workers import Stop, run_all
+from pyoci.content.workers import Crew, Stop, run_all
 from pyoci.errors import Cancelled, ContentNotFound
 
 
@@ -71,3 +71,49 @@ def test_a_keyboard_interrupt_of_a_task_comes_through() -> None:
 
     with pytest.raises(KeyboardInterrupt):
         run_all([task], jobs=1, name="test", stop=Stop())
+
+
+def test_a_crew_does_all_that_it_is_given_and_not_too_much_at_once() -> None:
+    lock, done, at_once, most = threading.Lock(), list[int](), 0, 0
+
+    def work(number: int) -> None:
+        nonlocal at_once, most
+        with lock:
+            at_once += 1
+            most = max(most, at_once)
+        time.sleep(0.01)
+        with lock:
+            at_once -= 1
+            done.append(number)
+
+    crew = Crew(work, jobs=3, name="test")
+    assert not crew.used
+    crew.wait()
+    for number in range(20):
+        crew.give(number)
+    crew.wait()
+    assert crew.used
+    assert sorted(done) == list(range(20))
+    assert 1 <= most <= 3
+    crew.give(20)
+    crew.wait()
+    assert done[-1] == 20
+    crew.close(10)
+    crew.give(21)
+    crew.wait()
+    assert done[-1] == 20
+    assert not [thread for thread in threading.enumerate() if thread.name == "pyoci-test"]
+
+
+def test_a_crew_that_hangs_is_not_waited_for_in_vain() -> None:
+    release = threading.Event()
+
+    def hang(seconds: float) -> None:
+        release.wait(seconds)
+
+    crew = Crew(hang, jobs=1, name="hanging")
+    crew.give(30)
+    begun = time.monotonic()
+    crew.close(0.1)
+    assert time.monotonic() - begun < 10
+    release.set()
