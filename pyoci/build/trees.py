@@ -9,12 +9,11 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from pyoci.build.filesystem import Filesystem
-from pyoci.content import ContentSource
 from pyoci.digest import digest_hex
-from pyoci.errors import PyociError
+from pyoci.errors import DigestMismatch, PyociError
 from pyoci.image import media_types
 from pyoci.image.image import Layer
 from pyoci.layer.entry import Change, Entry, LayerPath
@@ -25,6 +24,9 @@ from pyoci.layer.protocols import ChangeSet
 from pyoci.layer.tree import Tree
 from pyoci.snapshot.protocols import SnapshotID, Snapshotter, Stacked
 from pyoci.store import Store
+
+if TYPE_CHECKING:
+    from pyoci.content.arrival import ArrivingContent
 
 __all__ = ["SnapshotChanges", "Trees", "layer_size"]
 
@@ -54,7 +56,7 @@ class Trees:
     def __init__(
         self,
         store: Store,
-        content: ContentSource,
+        content: ArrivingContent,
         snapshotter: Snapshotter,
         limits: Callable[[], Limits] = lambda: DEFAULT_LIMITS,
     ) -> None:
@@ -174,12 +176,27 @@ class Trees:
             return known
         with self.indexing(layer) as keep:
             if keep is not None:
-                compression = media_types.layer_compression(layer.descriptor.media_type)
-                with self._content.open(layer.descriptor) as stream:
-                    index = index_layer(stream, compression, diff_id=layer.diff_id, limits=self._limits())
+                index = self._read(layer)
                 keep(dump_index(index))
                 return index
         return self._index(layer)
+
+    def _read(self, layer: Layer) -> LayerIndex:
+        """The index of a layer, which may still be arriving."""
+        compression = media_types.layer_compression(layer.descriptor.media_type)
+        try:
+            with self._content.follow(layer.descriptor) as arrival, arrival.stream() as stream:
+                try:
+                    index = index_layer(stream, compression, diff_id=layer.diff_id, limits=self._limits())
+                except PyociError:
+                    arrival.wait()  # if the bytes were wrong, that is what to say, whatever they were taken for
+                    raise
+                arrival.wait()
+                return index
+        except DigestMismatch as error:
+            if not error.elsewhere:
+                raise
+        return self._read(layer)
 
 
 def layer_size(layer: Layer, store: Store) -> int:

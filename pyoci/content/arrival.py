@@ -8,16 +8,18 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import BinaryIO, Protocol, cast
 
+from pyoci.content.growing import GrowingReader
 from pyoci.content.observed import ObservedReader
 from pyoci.content.protocols import ContentSink, ContentSource
 from pyoci.errors import Cancelled, DigestMismatch
 from pyoci.image.descriptor import Descriptor
 from pyoci.progress import Reporter
 
-__all__ = ["Arrival", "Storage", "Transfer"]
+__all__ = ["Arrival", "ArrivingContent", "Storage", "Transfer"]
 
 
 class Storage(ContentSource, ContentSink, Protocol):
@@ -92,6 +94,11 @@ class Transfer:
         if self._failure is not None:
             raise self._failure
 
+    def check(self) -> None:
+        """Raises what `wait` raises, where it is known already that it will."""
+        if self._done.is_set():
+            self.wait()
+
     def file(self) -> int:
         """The descriptor of the file that grows, until the transfer is abandoned; -1 where there is none.
 
@@ -144,6 +151,14 @@ class Arrival:
             self._stored = self._store.open(self._descriptor)
         return self._stored.fileno()
 
+    def stream(self) -> BinaryIO:
+        """What has arrived, from the beginning on; its end is waited for. To be closed before this one.
+
+        Reading raises what `wait` raises, where nothing more will come.
+        """
+        check = self._transfer.check if self._transfer is not None else lambda: None
+        return cast("BinaryIO", GrowingReader(self.fileno(), self.size, check))
+
     def wait(self) -> None:
         """Returns when the content is there whole and verified.
 
@@ -158,3 +173,10 @@ class Arrival:
         """Closes what was opened for this one."""
         if self._stored is not None:
             self._stored.close()
+
+
+class ArrivingContent(ContentSource, Protocol):
+    """A source whose content can be read while it comes."""
+
+    def follow(self, descriptor: Descriptor) -> AbstractContextManager[Arrival]:
+        """The content, for as long as the block runs. What nobody follows to its end is given up."""

@@ -24,10 +24,11 @@ from pyoci.layer.protocols import OpenContent
 from pyoci.sandbox.protocols import DirectoryRoot, Mode, OverlayRoot, Root
 from pyoci.snapshot.changes import changes_of, dump_changes, load_changes
 from pyoci.snapshot.protocols import SnapshotID, Stacked, StackReader
-from pyoci.snapshot.unpacked import ArrivingContent, Lower, UnpackedLayers
+from pyoci.snapshot.unpacked import Lower, UnpackedLayers
 from pyoci.values import dataclass
 
 if TYPE_CHECKING:
+    from pyoci.content.arrival import ArrivingContent
     from pyoci.sandbox.worker import Call, Reply, Worker
 
 __all__ = ["READ_BACK", "Machine", "StoreSnapshotter", "WriteLayer"]

@@ -8,16 +8,15 @@ still arriving is read as it comes.
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import secrets
-import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import BinaryIO, Literal, cast
 
+from pyoci.content.growing import GrowingReader
 from pyoci.digest import DiffID
 from pyoci.errors import DigestMismatch, LayerError
 from pyoci.image.media_types import Compression
@@ -37,8 +36,6 @@ __all__ = ["LayerBlob", "Unpacked", "describe", "load_unpacked", "remove_directo
 
 _FILES = "files"
 _RECORD = "unpacked.json"
-_SHORTEST_PAUSE_SECONDS = 0.001
-_LONGEST_PAUSE_SECONDS = 0.016
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +46,8 @@ class LayerBlob:
     compression: Compression
     diff_id: DiffID
     size: int | None = None
-    """Bytes that the file has, or comes to have: then it is waited for. None where it is whole, whatever it has."""
+    """Bytes that the file has, or comes to have: whoever moves them ends this process if they do not come. None where
+    it is whole, whatever it has."""
     indexed: bool = False
     """An index is to be made of it."""
 
@@ -127,19 +125,20 @@ def _apply(
 ) -> Applied:
     noted: ChangeBuilder[IndexPayload] = ChangeBuilder()
     seen = noted.add if blob.indexed else None
-    with closing(cast("BinaryIO", _Positioned(blob.descriptor, blob.size))) as stored:
+    size = os.fstat(blob.descriptor).st_size if blob.size is None else blob.size
+    with closing(cast("BinaryIO", GrowingReader(blob.descriptor, size))) as stored:
         plain = open_decompressed(stored, blob.compression, limits=limits)
         with HashedReadAhead(plain) as stream:
             source = cast("BinaryIO", stream)
             applied = apply_layer(source, root, policy=policy, owners=owners, seen=seen, limits=limits)
             while stream.read():
                 pass
-            found, size = stream.diff_id(), stream.size
+            found, plain_size = stream.diff_id(), stream.size
     if found != blob.diff_id:
         raise DigestMismatch(f"the layer unpacks to {found} instead of {blob.diff_id}")
     if blob.indexed:
         noted.drop_link_store()
-        indexes[found] = dump_index(in_columns(found, size, noted.finish()))
+        indexes[found] = dump_index(in_columns(found, plain_size, noted.finish()))
     return applied
 
 
@@ -204,38 +203,3 @@ def remove_directory(path: Path) -> None:
         raise LayerError(f"cannot remove {path}: {(error.strerror or str(error)).lower()}") from error
     finally:
         os.close(parent)
-
-
-class _Positioned(io.RawIOBase):
-    """A file read by position, since whoever sent the descriptor shares its own.
-
-    Where its size is told the end is there and nowhere else: what has not arrived yet is waited for, by looking again.
-    Whoever moves the bytes ends this process when they do not come.
-    """
-
-    def __init__(self, descriptor: int, size: int | None) -> None:
-        super().__init__()
-        self._descriptor = descriptor
-        self._size = size
-        self._position = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        if size is None or size < 0:
-            return self.readall()
-        if self._size is not None:
-            size = min(size, self._size - self._position)
-        pause = _SHORTEST_PAUSE_SECONDS
-        while not (data := os.pread(self._descriptor, size, self._position)) and size and self._size is not None:
-            time.sleep(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
-        self._position += len(data)
-        return data
-
-    def readall(self) -> bytes:
-        parts = []
-        while data := self.read(1 << 20):
-            parts.append(data)
-        return b"".join(parts)

@@ -12,7 +12,7 @@ import secrets
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from pyoci.digest import DiffID, chain_ids, digest_hex, sha256_digest
 from pyoci.errors import ContentError, DigestMismatch, SandboxError
-from pyoci.image.descriptor import Descriptor
 from pyoci.image.image import Layer
 from pyoci.image.media_types import layer_compression
 from pyoci.layer.limits import DEFAULT_LIMITS, Limits
@@ -29,10 +28,10 @@ from pyoci.snapshot.protocols import Stacked, StackReader
 from pyoci.values import asdict, dataclass
 
 if TYPE_CHECKING:
-    from pyoci.content.arrival import Arrival
+    from pyoci.content.arrival import Arrival, ArrivingContent
     from pyoci.sandbox.worker import Reply
 
-__all__ = ["ArrivingContent", "Lower", "UnderWay", "UnpackedLayers", "WorkerCalls"]
+__all__ = ["Lower", "UnderWay", "UnpackedLayers", "WorkerCalls"]
 
 _JOBS = 2
 """Layers that are unpacked at once."""
@@ -59,12 +58,6 @@ class _Staged:
     path: Path
     undescribed: frozenset[str]
     """As `Applied.undescribed`."""
-
-
-class ArrivingContent(Protocol):
-    """Where blobs are, and how they are read while they come."""
-
-    def follow(self, descriptor: Descriptor) -> AbstractContextManager[Arrival]: ...
 
 
 class UnderWay(Protocol):

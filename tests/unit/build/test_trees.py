@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import io
+import random
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 import pytest
 
+from pyoci.build import trees
 from pyoci.build.filesystem import SCRATCH, Filesystem
 from pyoci.build.trees import Trees
-from pyoci.content import MemoryContent
+from pyoci.content import ContentSource, MemoryContent, PullThrough
+from pyoci.content.verify import VerifyingReader
 from pyoci.digest import Digest
-from pyoci.errors import ContentNotFound
+from pyoci.errors import ContentNotFound, DigestMismatch
 from pyoci.image import Descriptor
+from pyoci.layer.index import LayerIndex, index_layer
 from pyoci.snapshot.protocols import Snapshotter
 from pyoci.store import Store
 from tests.builders import make_image, make_layer
@@ -57,8 +62,10 @@ def two() -> tuple[MemoryContent, Filesystem]:
     return content, filesystem
 
 
-def trees_over(content: Slow, directory: Path) -> Trees:
-    return Trees(Store(directory / "store"), content, cast("Snapshotter", SimpleNamespace(open_unpacked=None)))
+def trees_over(content: ContentSource, directory: Path) -> Trees:
+    store = Store(directory / "store")
+    content_of = PullThrough(store, content)
+    return Trees(store, content_of, cast("Snapshotter", SimpleNamespace(open_unpacked=None)))
 
 
 def test_steps_that_ask_at_once_read_each_layer_once(two: tuple[MemoryContent, Filesystem], tmp_path: Path) -> None:
@@ -87,3 +94,78 @@ def test_a_layer_that_could_not_be_read_is_asked_for_again(
         trees.of(two[1])
     content.gone = False
     assert trees.of(two[1]).lookup("b") is not None
+
+
+def test_a_layer_is_read_while_it_arrives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    built = make_layer({"big": random.Random(1).randbytes(3 << 20)})
+    content, image = make_image([built])
+    begun = threading.Event()
+
+    def reading(stream: BinaryIO, *arguments: Any, **more: Any) -> LayerIndex:
+        begun.set()
+        return index_layer(stream, *arguments, **more)
+
+    monkeypatch.setattr(trees, "index_layer", reading)
+    origin = Held(content, begun)
+    found = trees_over(origin, tmp_path).of(SCRATCH.plus(image.layers[0]))
+    assert found.lookup("big") is not None
+    assert origin.waited == [True]
+
+
+class Held:
+    """Gives the end of a blob when somebody has begun to read it."""
+
+    def __init__(self, content: MemoryContent, begun: threading.Event) -> None:
+        self._content = content
+        self._begun = begun
+        self.waited: list[bool] = []
+
+    def has(self, descriptor: Descriptor) -> bool:
+        return self._content.has(descriptor)
+
+    def open(self, descriptor: Descriptor) -> BinaryIO:
+        stream = self._content.open(descriptor)
+        held = self
+
+        class Holding(io.RawIOBase):
+            def readable(self) -> bool:
+                return True
+
+            done = 0
+
+            def read(self, size: int | None = -1, /) -> bytes:
+                if self.done >= 2 << 20 and not held.waited:
+                    held.waited.append(held._begun.wait(PATIENCE_SECONDS))
+                data = stream.read(size or 0)
+                self.done += len(data)
+                return data
+
+        return cast("BinaryIO", Holding())
+
+
+def test_wrong_bytes_are_called_so_and_had_elsewhere(tmp_path: Path) -> None:
+    built = make_layer({"a": b"a"})
+    content, image = make_image([built])
+    wrong = [bytes(len(built.blob)), bytes(len(built.blob))]
+
+    class Lying:
+        elsewhere = True
+
+        def has(self, descriptor: Descriptor) -> bool:
+            return True
+
+        def open(self, descriptor: Descriptor) -> BinaryIO:
+            if not wrong:
+                return content.open(descriptor)
+
+            def refused(error: DigestMismatch) -> None:
+                error.elsewhere = self.elsewhere
+
+            return cast("BinaryIO", VerifyingReader(io.BytesIO(wrong.pop()), descriptor, refused=refused))
+
+    assert trees_over(Lying(), tmp_path).of(SCRATCH.plus(image.layers[0])).lookup("a") is not None
+    assert wrong == []
+    wrong.append(bytes(len(built.blob)))
+    Lying.elsewhere = False
+    with pytest.raises(DigestMismatch, match="expected"):
+        trees_over(Lying(), tmp_path / "other").of(SCRATCH.plus(image.layers[0]))

@@ -305,3 +305,31 @@ def test_filling_ends_when_it_is_interrupted() -> None:
     cancelled.set()
     with pytest.raises(Cancelled):
         PullThrough(MemoryContent(), image.content).fill_below(image.root, cancelled=cancelled)
+
+
+def test_a_stream_of_what_arrives_ends_where_it_should(tmp_path: Path) -> None:
+    origin = SlowOrigin(LARGE)
+    with Store(tmp_path) as store:
+        content = PullThrough(store, origin)
+        with content.follow(GROWING) as arrival, arrival.stream() as stream:
+            assert stream.read(1000) == LARGE[:1000]
+            origin.released.set()
+            assert stream.read() == LARGE[1000:]
+            assert stream.read(1) == b""
+        with content.follow(GROWING) as arrival, arrival.stream() as stream:
+            buffer = bytearray(10)
+            assert stream.readinto(buffer) == 10  # type: ignore[attr-defined]
+            assert bytes(buffer) == LARGE[:10]
+
+
+def test_a_stream_of_what_breaks_off_says_why(tmp_path: Path) -> None:
+    origin = Origin()
+    origin._blobs[GROWING.digest] = LARGE[: 2 << 20]
+    with Store(tmp_path) as store:
+        content = PullThrough(store, origin)
+        with (
+            content.follow(GROWING) as arrival,
+            pytest.raises(DigestMismatch, match="ends after"),
+            arrival.stream() as stream,
+        ):
+            stream.read()
