@@ -20,8 +20,9 @@ from pyoci.build.trees import Trees
 from pyoci.content import ContentSource, MemoryContent, PullThrough
 from pyoci.content.verify import VerifyingReader
 from pyoci.digest import Digest
-from pyoci.errors import ContentNotFound, DigestMismatch
+from pyoci.errors import ContentNotFound, DigestMismatch, LayerError
 from pyoci.image import Descriptor
+from pyoci.image.image import Layer
 from pyoci.layer.index import LayerIndex, index_layer
 from pyoci.snapshot.protocols import Snapshotter
 from pyoci.store import Store
@@ -96,76 +97,85 @@ def test_a_layer_that_could_not_be_read_is_asked_for_again(
     assert trees.of(two[1]).lookup("b") is not None
 
 
-def test_a_layer_is_read_while_it_arrives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    built = make_layer({"big": random.Random(1).randbytes(3 << 20)})
-    content, image = make_image([built])
-    begun = threading.Event()
-
-    def reading(stream: BinaryIO, *arguments: Any, **more: Any) -> LayerIndex:
-        begun.set()
-        return index_layer(stream, *arguments, **more)
-
-    monkeypatch.setattr(trees, "index_layer", reading)
-    origin = Held(content, begun)
-    found = trees_over(origin, tmp_path).of(SCRATCH.plus(image.layers[0]))
-    assert found.lookup("big") is not None
-    assert origin.waited == [True]
-
-
 class Held:
-    """Gives the end of a blob when somebody has begun to read it."""
+    """Gives the end of a blob when `event` has come; the bytes may be wrong, and others be had elsewhere."""
 
-    def __init__(self, content: MemoryContent, begun: threading.Event) -> None:
+    def __init__(
+        self, content: MemoryContent, event: threading.Event, *, wrong: int = 0, elsewhere: bool = False
+    ) -> None:
         self._content = content
-        self._begun = begun
+        self._event = event
+        self._wrong = wrong
+        self._elsewhere = elsewhere
         self.waited: list[bool] = []
 
     def has(self, descriptor: Descriptor) -> bool:
         return self._content.has(descriptor)
 
     def open(self, descriptor: Descriptor) -> BinaryIO:
-        stream = self._content.open(descriptor)
+        data = io.BytesIO(self._content.open(descriptor).read())
+        if self._wrong:
+            self._wrong -= 1
+            data = io.BytesIO(b"\xff" * descriptor.size)  # not even an empty tar
         held = self
 
         class Holding(io.RawIOBase):
-            def readable(self) -> bool:
-                return True
-
-            done = 0
-
             def read(self, size: int | None = -1, /) -> bytes:
-                if self.done >= 2 << 20 and not held.waited:
-                    held.waited.append(held._begun.wait(PATIENCE_SECONDS))
-                data = stream.read(size or 0)
-                self.done += len(data)
-                return data
+                if data.tell() >= 2 << 20:
+                    held.waited.append(held._event.wait(PATIENCE_SECONDS))
+                return data.read(min(size or 0, 1 << 20))
 
-        return cast("BinaryIO", Holding())
+        def refused(error: DigestMismatch) -> None:
+            error.elsewhere = self._elsewhere
+
+        return cast("BinaryIO", VerifyingReader(cast("BinaryIO", Holding()), descriptor, refused=refused))
 
 
-def test_wrong_bytes_are_called_so_and_had_elsewhere(tmp_path: Path) -> None:
-    built = make_layer({"a": b"a"})
-    content, image = make_image([built])
-    wrong = [bytes(len(built.blob)), bytes(len(built.blob))]
+@pytest.fixture
+def large() -> tuple[MemoryContent, Filesystem]:
+    content, image = make_image([make_layer({"big": random.Random(1).randbytes(3 << 20)})])
+    return content, SCRATCH.plus(image.layers[0])
 
-    class Lying:
-        elsewhere = True
 
-        def has(self, descriptor: Descriptor) -> bool:
-            return True
+def test_a_layer_is_read_while_it_arrives(
+    large: tuple[MemoryContent, Filesystem], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = threading.Event()
 
-        def open(self, descriptor: Descriptor) -> BinaryIO:
-            if not wrong:
-                return content.open(descriptor)
+    layer = large[1].stack[0]
+    assert isinstance(layer, Layer)
+    blob = large[0].open(layer.descriptor).read()
 
-            def refused(error: DigestMismatch) -> None:
-                error.elsewhere = self.elsewhere
+    def reading(stream: BinaryIO, *arguments: Any, **more: Any) -> LayerIndex:
+        assert stream.read(1)
+        begun.set()
+        return index_layer(io.BytesIO(blob), *arguments, **more)
 
-            return cast("BinaryIO", VerifyingReader(io.BytesIO(wrong.pop()), descriptor, refused=refused))
+    monkeypatch.setattr(trees, "index_layer", reading)
+    origin = Held(large[0], begun)
+    assert trees_over(origin, tmp_path).of(large[1]).lookup("big") is not None
+    assert set(origin.waited) == {True}
 
-    assert trees_over(Lying(), tmp_path).of(SCRATCH.plus(image.layers[0])).lookup("a") is not None
-    assert wrong == []
-    wrong.append(bytes(len(built.blob)))
-    Lying.elsewhere = False
-    with pytest.raises(DigestMismatch, match="expected"):
-        trees_over(Lying(), tmp_path / "other").of(SCRATCH.plus(image.layers[0]))
+
+@pytest.mark.parametrize("elsewhere", [True, False])
+def test_wrong_bytes_are_called_so_and_had_elsewhere(
+    large: tuple[MemoryContent, Filesystem], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, elsewhere: bool
+) -> None:
+    """Also where what there was of them had seemed to be something else by then."""
+    refused = threading.Event()
+
+    def reading(*arguments: Any, **more: Any) -> LayerIndex:
+        try:
+            return index_layer(*arguments, **more)
+        except LayerError:
+            refused.set()
+            raise
+
+    monkeypatch.setattr(trees, "index_layer", reading)
+    origin = Held(large[0], refused, wrong=1, elsewhere=elsewhere)
+    if elsewhere:
+        assert trees_over(origin, tmp_path).of(large[1]).lookup("big") is not None
+    else:
+        with pytest.raises(DigestMismatch, match="expected"):
+            trees_over(origin, tmp_path).of(large[1])
+    assert set(origin.waited) == {True}
