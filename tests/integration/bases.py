@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["AptSource", "busybox_base", "debian_base", "host_apt_source", "once"]
+__all__ = ["AptSource", "busybox_base", "debian_base", "host_apt_source", "locked", "once"]
 
 BUSYBOX = Path("/bin/busybox")
 SBIN = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -70,7 +70,7 @@ def busybox_base(cache: Path) -> Path:
 def once(target: Path, make: Callable[[Path], None]) -> Path:
     """`target`, made under a lock (test processes run side by side) and under another name until it is whole."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    with _locked(target.with_suffix(".lock")):
+    with locked(target.with_suffix(".lock")):
         if not target.exists():
             partial = target.with_suffix(".partial")
             make(partial)
@@ -80,7 +80,8 @@ def once(target: Path, make: Callable[[Path], None]) -> Path:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
+    """Keeps other test processes out of what the lock is named after."""
     with path.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

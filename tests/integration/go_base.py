@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.integration.bases import busybox_base, once
+from tests.integration.bases import busybox_base, locked, once
 
 __all__ = ["go_base", "small_base", "static_base", "write_layout"]
 
@@ -78,9 +78,18 @@ def _write_go(target: Path) -> None:
 
 
 def write_layout(directory: Path, layers: list[Path], config: Mapping[str, Any], *platforms: Mapping[str, str]) -> Path:
-    """A layout with one image tagged `latest`, or with an index of the same image for several platforms."""
-    if (directory / "index.json").exists():
-        return directory
+    """A layout with one image tagged `latest`, or with an index of the same image for several platforms. Made once: a
+    process that wrote it again would cut off blobs that a build of another one reads.
+    """
+    with locked(directory.with_suffix(".lock")):
+        if not (directory / "index.json").exists():
+            _write_layout(directory, layers, config, *platforms)
+    return directory
+
+
+def _write_layout(
+    directory: Path, layers: list[Path], config: Mapping[str, Any], *platforms: Mapping[str, str]
+) -> None:
     blobs = directory / "blobs/sha256"
     blobs.mkdir(parents=True, exist_ok=True)
 
@@ -104,4 +113,3 @@ def write_layout(directory: Path, layers: list[Path], config: Mapping[str, Any],
     root = {**root, "annotations": {"org.opencontainers.image.ref.name": "latest"}}
     (directory / "oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')
     (directory / "index.json").write_text(json.dumps({"schemaVersion": 2, "mediaType": _INDEX, "manifests": [root]}))
-    return directory
