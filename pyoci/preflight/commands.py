@@ -118,13 +118,13 @@ def _shell_missing(command: Command, word: str, script: str) -> Finding:
 
 def _with_argument_hint(subject: Subject, command: Command, found: Finding) -> Finding:
     """A whole command line in one string is the usual reason for a name with blanks that is not there."""
-    word = command.args[0]
-    if found.rule != "ProgramNotFound" or " " not in word:
+    words = command.args[0].split()
+    if found.rule != "ProgramNotFound" or len(words) < 2:
         return found
-    first = word.split()[0]
+    first = words[0]
     if locate(subject, first).reached is None and subject.reach(first).obstacle is not None:
         return found
-    form = ", ".join(f'"{part}"' for part in word.split())
+    form = ", ".join(f'"{part}"' for part in words)
     hint = f"write each word by itself: [{form}]"
     return finding(found.rule, found.message, hint, path=found.path, causes=found.causes)
 

@@ -121,6 +121,7 @@ def test_any_cache_is_read(tail: bytes, size: int) -> None:
 @given(st.text(max_size=80), st.lists(st.text(max_size=10), max_size=5))
 @settings(max_examples=300, deadline=None)
 @example("", ["/ \x1b"])
+@example("", [" "])
 def test_any_command_line_is_looked_at(script: str, words: list[str]) -> None:
     word = first_command(script)
     assert word is None or word in script

@@ -79,6 +79,11 @@ FAULTS: dict[str, tuple[dict[str, Item], dict[str, Any], str]] = {
         'error: entrypoint "/app --verbose": there is no /app --verbose in the image '
         '| write each word by itself: ["/app", "--verbose"]',
     ),
+    "a word of blanks": (
+        {},
+        {"entrypoint": (" ",), "env": ("PATH=/bin",)},
+        'error: entrypoint " ": executable file not found in PATH (/bin) | COPY or install it, or correct the name',
+    ),
     "mode": (
         {"app": file(STATIC, mode=0o644)},
         {},
