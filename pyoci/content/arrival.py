@@ -94,10 +94,12 @@ class Transfer:
         if self._failure is not None:
             raise self._failure
 
-    def check(self) -> None:
-        """Raises what `wait` raises, where it is known already that it will."""
+    def is_coming(self) -> bool:
+        """Whether there may be more of it in a moment. Raises what `wait` raises, where it is known that it will."""
         if self._done.is_set():
             self.wait()
+            return False
+        return True
 
     def file(self) -> int:
         """The descriptor of the file that grows, until the transfer is abandoned; -1 where there is none.
@@ -154,10 +156,13 @@ class Arrival:
     def stream(self) -> BinaryIO:
         """What has arrived, from the beginning on; its end is waited for. To be closed before this one.
 
-        Reading raises what `wait` raises, where nothing more will come.
+        Reading raises what `wait` raises, where nothing more will come, and ContentError where a file was cut off.
         """
-        check = self._transfer.check if self._transfer is not None else lambda: None
-        return cast("BinaryIO", GrowingReader(self.fileno(), self.size, check))
+        return cast("BinaryIO", GrowingReader(self.fileno(), self.size, self.is_coming))
+
+    def is_coming(self) -> bool:
+        """Whether there may be more of it in a moment. Raises what `wait` raises, where it is known that it will."""
+        return self._transfer is not None and self._transfer.is_coming()
 
     def wait(self) -> None:
         """Returns when the content is there whole and verified.

@@ -7,6 +7,8 @@ import os
 import time
 from collections.abc import Callable
 
+from pyoci.errors import ContentError
+
 __all__ = ["GrowingReader"]
 
 _SHORTEST_PAUSE_SECONDS = 0.001
@@ -17,15 +19,18 @@ class GrowingReader(io.RawIOBase):
     """A file that has, or comes to have, so many bytes, read by position: who opened it shares its own.
 
     What has not come yet is waited for, by looking again. Does not close the descriptor.
+
+    Raises:
+        ContentError: nothing is coming any more, and there is less than was promised.
     """
 
-    def __init__(self, descriptor: int, size: int, check: Callable[[], None] = lambda: None) -> None:
-        """`check` is asked before each wait, and raises where nothing more will come."""
+    def __init__(self, descriptor: int, size: int, is_coming: Callable[[], bool] = lambda: True) -> None:
+        """`is_coming` is asked before each wait whether the writer is still at it; it may raise why not."""
         super().__init__()
         self._descriptor = descriptor
         self._left = size
         self._position = 0
-        self._check = check
+        self._is_coming = is_coming
 
     def readable(self) -> bool:
         return True
@@ -35,10 +40,14 @@ class GrowingReader(io.RawIOBase):
             return self.readall()
         size = min(size, self._left)
         pause = _SHORTEST_PAUSE_SECONDS
+        is_coming = True
         while not (data := os.pread(self._descriptor, size, self._position)) and size:
-            self._check()
-            time.sleep(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+            if not is_coming:
+                raise ContentError(f"a blob was cut off while it was read: {self._left} bytes of it are missing")
+            if is_coming := self._is_coming():
+                time.sleep(pause)
+                pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+            # else: one more look, at what was written before the end
         self._position += len(data)
         self._left -= len(data)
         return data

@@ -287,6 +287,9 @@ class UnpackedLayers:
                 if number >= _JOBS:
                     arrivals[number - _JOBS].wait()
                 arrivals.append(following.enter_context(self._content.follow(layer.descriptor)))
+            for arrival, told in zip(arrivals, request["layers"], strict=True):
+                if not arrival.is_coming():
+                    told["size"] = None  # what is there is all there is: a file that was cut off is not waited for
             call = self._worker.begin("unpack", request, [arrival.fileno() for arrival in arrivals])
             try:
                 for arrival in arrivals:
