@@ -6,11 +6,11 @@ A plain `Digest` is of bytes as stored, a `DiffID` of a layer's uncompressed tar
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterable
 from typing import NewType
 
 from pyoci.errors import InvalidDocument
+from pyoci.regex import regex
 
 __all__ = ["ChainID", "DiffID", "Digest", "chain_ids", "digest_hex", "new_hash", "parse_digest", "sha256_digest"]
 
@@ -19,7 +19,7 @@ DiffID = NewType("DiffID", Digest)
 ChainID = NewType("ChainID", Digest)
 
 _HEX_LENGTH = {"sha256": 64, "sha512": 128}
-_HEX = re.compile(r"[a-f0-9]+")
+_HEX = regex(r"[a-f0-9]+")
 
 
 def parse_digest(text: str) -> Digest:

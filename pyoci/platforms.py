@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from pyoci.errors import UsageError
+from pyoci.regex import regex
 from pyoci.values import dataclass
 
 __all__ = ["Platform", "best_match", "normalized", "parse_platform", "platform_of_machine"]
@@ -43,8 +44,8 @@ _KNOWN_ARCHITECTURES = frozenset({
     "wasm",
 })
 # fmt: on
-_SYSTEM_PART = re.compile(r"([A-Za-z0-9_-]+)(?:\(([A-Za-z0-9_.%-]*)((?:\+[A-Za-z0-9_.%-]+)*)\))?")
-_PART = re.compile(r"[A-Za-z0-9_.-]+")
+_SYSTEM_PART = regex(r"([A-Za-z0-9_-]+)(?:\(([A-Za-z0-9_.%-]*)((?:\+[A-Za-z0-9_.%-]+)*)\))?")
+_PART = regex(r"[A-Za-z0-9_.-]+")
 _HINT = "write it as os/architecture[/variant], such as linux/arm64"
 
 T = TypeVar("T")

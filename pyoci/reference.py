@@ -10,6 +10,7 @@ import re
 
 from pyoci.digest import Digest, parse_digest
 from pyoci.errors import ContentError, UsageError
+from pyoci.regex import regex
 from pyoci.values import dataclass, replace
 
 __all__ = ["DEFAULT_REGISTRY", "Reference", "parse_reference"]
@@ -18,10 +19,10 @@ DEFAULT_REGISTRY = "docker.io"
 _OLD_NAME = "index.docker.io"
 
 _DOMAIN_PART = r"(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])"
-_DOMAIN = re.compile(rf"(?:{_DOMAIN_PART}(?:\.{_DOMAIN_PART})*|\[[a-fA-F0-9:]+\])(?::[0-9]+)?")
+_DOMAIN = regex(rf"(?:{_DOMAIN_PART}(?:\.{_DOMAIN_PART})*|\[[a-fA-F0-9:]+\])(?::[0-9]+)?")
 _PATH_PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
-_PATH = re.compile(rf"{_PATH_PART}(?:/{_PATH_PART})*")
-_TAG = re.compile(r"[\w][\w.-]{0,127}", re.ASCII)
+_PATH = regex(rf"{_PATH_PART}(?:/{_PATH_PART})*")
+_TAG = regex(r"[\w][\w.-]{0,127}", re.ASCII)
 _NAME_LIMIT = 255
 
 
@@ -115,5 +116,5 @@ def parse_reference(text: str, *, default_tag: str | None = "latest") -> Referen
     return Reference(registry, repository, tag, digest)
 
 
-_PATH_LIKE_DIGEST = re.compile(r"[a-f0-9]{64}")
+_PATH_LIKE_DIGEST = regex(r"[a-f0-9]{64}")
 _NAME_HINT = "write it as [registry[:port]/]repository[:tag][@sha256:digest], such as localhost:5000/team/app:1.0"

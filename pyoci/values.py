@@ -1,9 +1,10 @@
 """The standard library's `dataclass` and what belongs to it, for values with slots, made seven times as fast.
 
 A command imports some 200 classes before it does anything, and the standard library compiles six functions for each and
-reads its source with `inspect`: two thirds of all importing. Here only `__init__` is compiled; the other methods are
-shared. To a type checker and to the functions of `dataclasses` the classes are dataclasses like any other.
-`tests/architecture/test_values.py` holds every one against what the standard library makes of it.
+reads its source with `inspect`: two thirds of all importing. Here only `__init__` is compiled, when the first value is
+made, and the other methods are shared. To a type checker and to the functions of `dataclasses` the classes are
+dataclasses like any other. `tests/architecture/test_values.py` holds every one against what the standard library makes
+of it.
 
 Not here, as nothing in the package has a use for it: ordering, `InitVar`, dataclasses without slots.
 """
@@ -76,6 +77,7 @@ def _made(cls: type, frozen: bool, kw_only: bool, eq: bool) -> type:
     body["_value_fields"] = fields
     body["__slots__"] = tuple(name for name in fields if name not in inherited)
     body["__match_args__"] = tuple(name for name, one in fields.items() if one.init and not one.kw_only)
+    body["__signature__"] = _Signature()
     body["__dataclass_fields__"] = _StandardFields()
     body["__dataclass_params__"] = _StandardParameters(frozen=frozen)
     body.setdefault("__repr__", _repr)
@@ -91,8 +93,18 @@ def _made(cls: type, frozen: bool, kw_only: bool, eq: bool) -> type:
     body.pop("__init__", None)
     made = type(cls)(cls.__name__, cls.__bases__, body)
     made.__qualname__ = cls.__qualname__
-    made.__init__ = _initializer(made, fields, frozen)  # type: ignore[misc]
+    made.__init__ = _first(made, fields, frozen)  # type: ignore[misc]
     return made
+
+
+def _first(cls: Any, fields: dict[str, _Field], frozen: bool) -> Any:
+    """The `__init__` of the first value: it compiles the one of all others, for most classes are imported in vain."""
+
+    def __init__(self: Any, *arguments: Any, **keywords: Any) -> None:  # noqa: N807
+        cls.__init__ = _initializer(cls, fields, frozen)
+        cls.__init__(self, *arguments, **keywords)
+
+    return __init__
 
 
 def _initializer(cls: type, fields: dict[str, _Field], frozen: bool) -> Any:
@@ -205,6 +217,19 @@ def _copied(value: Any) -> Any:
     if isinstance(value, dict):
         return {_copied(key): _copied(item) for key, item in value.items()}
     return value
+
+
+class _Signature:
+    """`__signature__`: what `inspect.signature` asks a class for, which would see the `__init__` of the first value."""
+
+    __slots__ = ()
+
+    def __get__(self, value: object, cls: Any) -> Any:
+        import inspect
+
+        initializer = _initializer(cls, cls._value_fields, frozen=cls.__dataclass_params__.frozen)
+        _, *parameters = inspect.signature(initializer).parameters.values()
+        return inspect.Signature(parameters, return_annotation="None")
 
 
 class _StandardFields:

@@ -10,12 +10,12 @@ Spec: docker/buildx docs/bake-reference.md#targetcontext; where it leaves a choi
 from __future__ import annotations
 
 import posixpath
-import re
 from collections.abc import Mapping
 
 from pyoci.api.bake_remote import Remote, git_host, is_remote
 from pyoci.bake.target import Target
 from pyoci.errors import UsageError
+from pyoci.regex import regex
 from pyoci.values import dataclass, field
 
 __all__ = ["Places", "places_of", "uses_git_secrets"]
@@ -24,7 +24,7 @@ _HERE = "cwd://"
 _OTHERS = ("target:", "docker-image:")
 _IMAGES_HERE = ("oci-layout://", "oci-archive:", "docker-archive:")
 _MACHINE = "host:"
-_LAYOUT = re.compile(r"([^:@]|[:@](?=[^:@/]*/))*")
+_LAYOUT = regex(r"([^:@]|[:@](?=[^:@/]*/))*")
 """The path of a layout, without the tag or digest behind it."""
 
 

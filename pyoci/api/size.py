@@ -11,12 +11,13 @@ from pyoci.api.services import Options, Services, opened
 from pyoci.errors import UsageError
 from pyoci.inspection.budget import Breach, Growth, breaches, growth
 from pyoci.inspection.sizes import ImageSize, measure
+from pyoci.regex import regex
 from pyoci.values import dataclass
 
 __all__ = ["SizeReport", "size"]
 
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:([kmgt])(i?))?b?", re.IGNORECASE)
-_PERCENT = re.compile(r"(\d+(?:\.\d+)?)\s*%")
+_SIZE = regex(r"(\d+(?:\.\d+)?)\s*(?:([kmgt])(i?))?b?", re.IGNORECASE)
+_PERCENT = regex(r"(\d+(?:\.\d+)?)\s*%")
 
 
 @dataclass(frozen=True, slots=True)

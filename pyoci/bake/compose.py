@@ -22,11 +22,12 @@ from pyoci.bake.values import ValueProblem
 from pyoci.bake.yaml_text import Node
 from pyoci.errors import BakeError, UsageError
 from pyoci.location import SourceFile
+from pyoci.regex import regex
 from pyoci.values import replace
 
 __all__ = ["is_compose", "parse_compose"]
 
-_NAME = re.compile(r"[a-zA-Z0-9_-]+")
+_NAME = regex(r"[a-zA-Z0-9_-]+")
 _X_BAKE_LISTS = ("tags", "platforms", "no-cache-filter")
 _X_BAKE_ENTRIES = ("cache-from", "cache-to", "secret", "ssh", "output")
 _X_BAKE_BOOLS = ("pull", "no-cache")

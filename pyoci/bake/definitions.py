@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -18,12 +17,13 @@ from pyoci.bake.values import Value, as_text, kind
 from pyoci.bake.variables import Variables
 from pyoci.errors import BakeError
 from pyoci.location import Location
+from pyoci.regex import regex
 from pyoci.values import replace
 
 __all__ = ["define", "with_more"]
 
 _BLOCKS = ("target", "group", "variable", "function")
-_NAME = re.compile(r"[a-zA-Z0-9_-]+")
+_NAME = regex(r"[a-zA-Z0-9_-]+")
 _LARGEST_MATRIX = 1024
 
 

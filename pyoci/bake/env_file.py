@@ -18,16 +18,17 @@ from pyoci.bake.interpolate import interpolate
 from pyoci.bake.values import ValueProblem
 from pyoci.errors import BakeError
 from pyoci.location import Location, SourceFile
+from pyoci.regex import regex
 
 __all__ = ["parse_env_file"]
 
-_BLANK = re.compile(r"(?:\s+|#[^\n]*)*")
-_KEY = re.compile(r"(?:export[ \t]+)?([\w.\[\]-]+)[ \t]*([=:]|(?=\r?\n|$))[ \t]*")
-_SINGLE = re.compile(r"'([^'\\]*(?:\\.[^'\\]*)*)'", re.DOTALL)
-_DOUBLE = re.compile(r'"([^"\\]*(?:\\.[^"\\]*)*)"', re.DOTALL)
-_PLAIN = re.compile(r"[^\n]*")
-_COMMENT = re.compile(r"(?:^|\s)#.*")
-_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
+_BLANK = regex(r"(?:\s+|#[^\n]*)*")
+_KEY = regex(r"(?:export[ \t]+)?([\w.\[\]-]+)[ \t]*([=:]|(?=\r?\n|$))[ \t]*")
+_SINGLE = regex(r"'([^'\\]*(?:\\.[^'\\]*)*)'", re.DOTALL)
+_DOUBLE = regex(r'"([^"\\]*(?:\\.[^"\\]*)*)"', re.DOTALL)
+_PLAIN = regex(r"[^\n]*")
+_COMMENT = regex(r"(?:^|\s)#.*")
+_ESCAPE = regex(r"\\(.)", re.DOTALL)
 _ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "a": "\a", "b": "\b", "f": "\f", "v": "\v", "$": "$$"}
 
 

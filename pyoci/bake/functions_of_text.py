@@ -11,13 +11,14 @@ from collections.abc import Callable, Mapping
 
 from pyoci.bake.go_regex import compile_go
 from pyoci.bake.values import Value, ValueProblem, as_number, as_text, json_text, kind
+from pyoci.regex import regex
 
 __all__ = ["TEXT", "list_of", "whole"]
 
 _Entry = tuple[Callable[..., Value], int, "int | None"]
 
-_VERB = re.compile(r"%(?:\[(\d{1,3})\])?([-+ 0#]*)(\d{1,3})?(?:\.(\d{1,2}))?([a-zA-Z%])")
-_GROUP = re.compile(r"\$(?:\$|\{(\w+)\}|(\w+))")
+_VERB = regex(r"%(?:\[(\d{1,3})\])?([-+ 0#]*)(\d{1,3})?(?:\.(\d{1,2}))?([a-zA-Z%])")
+_GROUP = regex(r"\$(?:\$|\{(\w+)\}|(\w+))")
 _LONGEST = 4 << 20
 
 

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 
 from pyoci.bake.functions_of_text import whole
 from pyoci.bake.values import Value, ValueProblem, as_text
+from pyoci.regex import regex
 
 __all__ = ["time_functions"]
 
 _Entry = tuple[Callable[..., Value], int, "int | None"]
 
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|h|m|s)")
+_DURATION = regex(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|h|m|s)")
 _SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
-_TOKEN = re.compile(r"'(?:[^']|'')*'|([a-zA-Z])\1*|[^a-zA-Z']+")
+_TOKEN = regex(r"'(?:[^']|'')*'|([a-zA-Z])\1*|[^a-zA-Z']+")
 _MONTHS = [
     "January",
     "February",

@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 
 from pyoci.bake.values import Value, ValueProblem, as_text
+from pyoci.regex import regex
 from pyoci.values import dataclass
 
 __all__ = ["VERSIONS"]
@@ -20,11 +21,11 @@ __all__ = ["VERSIONS"]
 _Entry = tuple[Callable[..., Value], int, "int | None"]
 
 _SUFFIX = r"(?:-([0-9A-Za-z.-]+))?(?:\+[0-9A-Za-z.-]+)?"
-_VERSION = re.compile(rf"v?(\d{{1,18}})(?:\.(\d{{1,18}}))?(?:\.(\d{{1,18}}))?{_SUFFIX}")
+_VERSION = regex(rf"v?(\d{{1,18}})(?:\.(\d{{1,18}}))?(?:\.(\d{{1,18}}))?{_SUFFIX}")
 _PART = r"(\d{1,18}|[xX*])"
-_ONE = re.compile(rf"(!=|>=|=>|<=|=<|~>|[=><~^]|)\s*v?{_PART}(?:\.{_PART})?(?:\.{_PART})?{_SUFFIX}")
-_RANGE = re.compile(rf"(v?[\d.xX*]+{_SUFFIX})\s+-\s+(v?[\d.xX*]+{_SUFFIX})")
-_BETWEEN = re.compile(r"\s*,\s*|\s+")
+_ONE = regex(rf"(!=|>=|=>|<=|=<|~>|[=><~^]|)\s*v?{_PART}(?:\.{_PART})?(?:\.{_PART})?{_SUFFIX}")
+_RANGE = regex(rf"(v?[\d.xX*]+{_SUFFIX})\s+-\s+(v?[\d.xX*]+{_SUFFIX})")
+_BETWEEN = regex(r"\s*,\s*|\s+")
 
 
 @dataclass(frozen=True, slots=True)

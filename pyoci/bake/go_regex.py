@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 
 from pyoci.bake.values import ValueProblem
+from pyoci.regex import regex
 
 __all__ = ["compile_go"]
 
@@ -30,12 +31,12 @@ _CLASSES = {
     "word": "0-9A-Za-z_",
     "xdigit": "0-9A-Fa-f",
 }
-_TOKEN = re.compile(
+_TOKEN = regex(
     r"(?P<quoted>\\Q(?P<text>.*?)(?:\\E|\Z))|(?P<escape>\\.)|(?P<named>\(\?<(?=[A-Za-z_]))"
     r"|(?P<flags>\(\?(?P<on>[a-zA-Z]*)(?:-[a-zA-Z]*)?[:)])|(?P<set>\[)|(?P<end>\$)",
     re.DOTALL,
 )
-_IN_SET = re.compile(r"\\.|\[:(?P<name>[a-z]+):\]|\]|.", re.DOTALL)
+_IN_SET = regex(r"\\.|\[:(?P<name>[a-z]+):\]|\]|.", re.DOTALL)
 
 
 def compile_go(pattern: str) -> re.Pattern[str]:

@@ -5,15 +5,15 @@ Spec: compose-spec 12-interpolation.md.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 
 from pyoci.bake.values import ValueProblem
+from pyoci.regex import regex
 
 __all__ = ["interpolate"]
 
-_START = re.compile(r"\$(?:(?P<escaped>\$)|(?P<name>[A-Za-z_][A-Za-z0-9_]*)|(?P<brace>\{))")
-_BRACED = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(:?[-?+])?")
+_START = regex(r"\$(?:(?P<escaped>\$)|(?P<name>[A-Za-z_][A-Za-z0-9_]*)|(?P<brace>\{))")
+_BRACED = regex(r"([A-Za-z_][A-Za-z0-9_]*)(:?[-?+])?")
 _DEPTH = 50
 
 

@@ -16,11 +16,12 @@ from pyoci.bake.syntax import Attribute, Block, Body, Expression
 from pyoci.bake.values import Value, ValueProblem, plain_number
 from pyoci.errors import BakeError
 from pyoci.location import Location, SourceFile
+from pyoci.regex import regex
 from pyoci.values import dataclass
 
 __all__ = ["parse_json"]
 
-_SPACE = re.compile(r"[ \t\r\n]*")
+_SPACE = regex(r"[ \t\r\n]*")
 _COMMENT = "//"
 """A property that HCL takes for a comment."""
 _SCALARS = json.JSONDecoder()

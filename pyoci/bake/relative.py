@@ -7,17 +7,15 @@ that says no context has that directory for one.
 from __future__ import annotations
 
 import posixpath
-import re
 from collections.abc import Mapping
 
 from pyoci.bake.target import Target
+from pyoci.regex import regex
 from pyoci.values import replace
 
 __all__ = ["directory_of", "rebased", "rebased_path"]
 
-_ELSEWHERE = re.compile(
-    r"cwd://|target:|service:|docker-image:|oci-layout://|https?://|git://|ssh://|git@|github\.com/"
-)
+_ELSEWHERE = regex(r"cwd://|target:|service:|docker-image:|oci-layout://|https?://|git://|ssh://|git@|github\.com/")
 
 
 def directory_of(file: str) -> str | None:

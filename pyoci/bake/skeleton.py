@@ -15,15 +15,16 @@ from typing import Literal
 
 from pyoci.bake.passage import Passage
 from pyoci.errors import BakeError
+from pyoci.regex import regex
 from pyoci.values import dataclass, field
 
 __all__ = ["RawTemplate", "Skeleton", "make_skeleton", "sequence_end"]
 
-_CODE = re.compile(r'[\n(){}\[\]"#]|//|/\*|<<(-?)([^\W\d][\w-]*)\r?\n')
-_QUOTED = re.compile(r'\\.|["\n]|\$\$\{|%%\{|[$%]\{', re.DOTALL)
-_SEQUENCE = re.compile(r"\$\$\{|%%\{|[$%]\{")
-_FOR = re.compile(r"\s*for\b(?!\s*[=:])")
-_CHAIN = re.compile(
+_CODE = regex(r'[\n(){}\[\]"#]|//|/\*|<<(-?)([^\W\d][\w-]*)\r?\n')
+_QUOTED = regex(r'\\.|["\n]|\$\$\{|%%\{|[$%]\{', re.DOTALL)
+_SEQUENCE = regex(r"\$\$\{|%%\{|[$%]\{")
+_FOR = regex(r"\s*for\b(?!\s*[=:])")
+_CHAIN = regex(
     r"(?P<before>(?:^|[=(,:?\[{&|<>+*/%]|(?:[)\]\"]\s*|\w\s+)-)\s*)(?P<chain>(?:(?:!(?!=)|-)\s*){2,})(?=[\w(\[{\"])",
     re.ASCII,
 )

@@ -22,6 +22,7 @@ from pyoci.bake.skeleton import RawTemplate, sequence_end
 from pyoci.bake.syntax import Expression
 from pyoci.errors import BakeError
 from pyoci.location import Location
+from pyoci.regex import regex
 from pyoci.values import dataclass
 
 __all__ = ["Parse", "parse_template"]
@@ -29,14 +30,14 @@ __all__ = ["Parse", "parse_template"]
 Parse: TypeAlias = Callable[[int, int], Expression]
 """The expression between two places of the passage."""
 
-_ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|.)", re.DOTALL)
+_ESCAPE = regex(r"\\(u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|.)", re.DOTALL)
 _SIMPLE = {"n": "\n", "r": "\r", "t": "\t", '"': '"', "\\": "\\"}
-_START = re.compile(r"\$\$\{|%%\{|[$%]\{")
-_START_QUOTED = re.compile(r"\\.|\$\$\{|%%\{|[$%]\{", re.DOTALL)
-_LINE = re.compile(r"[^\n]*[$%][^\n](?=\n)|[^\n]*\n|[^\n]+")
+_START = regex(r"\$\$\{|%%\{|[$%]\{")
+_START_QUOTED = regex(r"\\.|\$\$\{|%%\{|[$%]\{", re.DOTALL)
+_LINE = regex(r"[^\n]*[$%][^\n](?=\n)|[^\n]*\n|[^\n]+")
 """What a `~` reaches: a line; HCL's scanner takes the line end apart from a `$` or `%` and one more sign before it."""
-_WORD = re.compile(r"\s*([^\W\d][\w-]*)")
-_FOR = re.compile(r"\s*([^\W\d][\w-]*)\s*(?:,\s*([^\W\d][\w-]*)\s*)?\bin\b")
+_WORD = regex(r"\s*([^\W\d][\w-]*)")
+_FOR = regex(r"\s*([^\W\d][\w-]*)\s*(?:,\s*([^\W\d][\w-]*)\s*)?\bin\b")
 _CLOSING = {"if": ("else", "endif"), "else": ("endif",), "for": ("endfor",)}
 
 

@@ -6,12 +6,12 @@ docs/annotations.md).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from typing import Literal, cast, get_args
 
 from pyoci.errors import UsageError
 from pyoci.platforms import Platform, normalized, parse_platform
+from pyoci.regex import regex
 from pyoci.values import dataclass
 
 __all__ = [
@@ -26,8 +26,8 @@ __all__ = [
 AnnotationTarget = Literal["manifest", "manifest-descriptor", "index", "index-descriptor"]
 
 _TARGETS = get_args(AnnotationTarget)
-_PREFIX = re.compile(r"([a-z-]+)(?:\[([A-Za-z0-9_/-]+)\])?")
-_ATTRIBUTE = re.compile(r"annotation(?:-([a-z-]+))?(?:\[([A-Za-z0-9_/-]+)\])?\.(\S+)")
+_PREFIX = regex(r"([a-z-]+)(?:\[([A-Za-z0-9_/-]+)\])?")
+_ATTRIBUTE = regex(r"annotation(?:-([a-z-]+))?(?:\[([A-Za-z0-9_/-]+)\])?\.(\S+)")
 _HINT = f"the prefixes are {', '.join(_TARGETS)}; a platform stands in brackets: manifest[linux/arm64]:KEY=VALUE"
 
 

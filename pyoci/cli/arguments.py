@@ -47,18 +47,36 @@ FALSE = ("0", "f", "F", "false", "FALSE", "False")
 class _Parser(argparse.ArgumentParser):
     """Errors like every other error of pyoci, and switches that may be given a value, as docker's may: `--pull=false`.
 
-    argparse knows `--pull=false` as a flag of that name; a value that may be missing would eat the next word.
+    argparse knows `--pull=false` as a flag of that name; a value that may be missing would eat the next word. Only the
+    spellings that somebody writes are made known to it: all of them would take longer than the rest of the parsing.
     """
 
+    def __init__(self, **options: Any) -> None:
+        self._switches: dict[str, str] = {}
+        self._spelled: set[str] = set()
+        self._is_adding = False
+        super().__init__(formatter_class=self._formatter, **options)
+
     def add_argument(self, *names: str, **options: Any) -> argparse.Action:
+        self._is_adding = True
         action = super().add_argument(*names, **options)
+        self._is_adding = False
         if options.get("action") == "store_true":
-            for text in (*TRUE, *FALSE):
-                spelled = [f"{name}={text}" for name in names]
-                super().add_argument(
-                    *spelled, dest=action.dest, action="store_const", const=text in TRUE, help=argparse.SUPPRESS
-                )
+            self._switches.update(dict.fromkeys(names, action.dest))
         return action
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        for word in args or ():
+            name, equals, text = word.partition("=")
+            if equals and text in (*TRUE, *FALSE) and name in self._switches and word not in self._spelled:
+                self._spelled.add(word)
+                value, hidden = text in TRUE, argparse.SUPPRESS
+                self.add_argument(word, dest=self._switches[name], action="store_const", const=value, help=hidden)
+        return super().parse_known_args(args, namespace)
+
+    def _formatter(self, prog: str) -> argparse.HelpFormatter:
+        """One is made for every flag that is added, to try it out: that need not ask how wide the terminal is."""
+        return argparse.HelpFormatter(prog, width=80 if self._is_adding else None)
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(message, hint=f"see `{self.prog} --help`")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 
 from pyoci.cli.render_error import visible
+from pyoci.regex import regex
 
 __all__ = ["escaped", "markdown_table"]
 
-_SPECIAL = re.compile(r"([\\`*_{}\[\]()<>#+!|~&@:])")
+_SPECIAL = regex(r"([\\`*_{}\[\]()<>#+!|~&@:])")
 
 
 def escaped(text: str) -> str:

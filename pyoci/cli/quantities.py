@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 
 from pyoci.errors import UsageError
+from pyoci.regex import regex
 
 __all__ = ["parse_host", "parse_size", "parse_ulimit"]
 
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?", re.IGNORECASE)
+_SIZE = regex(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?", re.IGNORECASE)
 _HOST_GATEWAY = "host-gateway"
 
 

@@ -8,11 +8,12 @@ from collections.abc import Mapping
 
 from pyoci.cli.render_error import visible
 from pyoci.errors import UsageError
+from pyoci.regex import regex
 
 __all__ = ["filled"]
 
-_ACTION = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
-_KNOWN = re.compile(r"\s*(json\s+)?\.(\w*)\s*")
+_ACTION = regex(r"\{\{(.*?)\}\}", re.DOTALL)
+_KNOWN = regex(r"\s*(json\s+)?\.(\w*)\s*")
 
 
 def filled(template: str, fields: Mapping[str, object]) -> str:

@@ -13,6 +13,7 @@ from pyoci.digest import Digest, parse_digest
 from pyoci.errors import ContentError, ContentNotFound, UsageError
 from pyoci.image.descriptor import Descriptor
 from pyoci.reference import Reference, parse_reference
+from pyoci.regex import regex
 from pyoci.values import replace
 
 __all__ = [
@@ -31,7 +32,7 @@ IMAGE_NAME = "io.containerd.image.name"
 REF_NAME = "org.opencontainers.image.ref.name"
 _SUBJECT = "io.containerd.manifest.subject"
 """What containerd puts on entries that are attached to another one, such as attestations, and no images themselves."""
-_DIGEST_TAG = re.compile(r"(sha(?:256|512)-[0-9a-f]{64})\.[\w.-]+", re.ASCII)
+_DIGEST_TAG = regex(r"(sha(?:256|512)-[0-9a-f]{64})\.[\w.-]+", re.ASCII)
 
 
 def with_name(root: Descriptor, reference: Reference) -> Descriptor:

@@ -5,18 +5,18 @@ A symbolic mode without `u`, `g`, `o` or `a` means all of them: a build has no u
 
 from __future__ import annotations
 
-import re
 from typing import Literal, TypeAlias
 
 from pyoci.errors import DockerfileError
+from pyoci.regex import regex
 from pyoci.values import dataclass
 
 __all__ = ["ModeChange", "parse_mode"]
 
 _HINT = "write an octal mode (0755) or a symbolic one (u=rwX,go=rX)"
-_OCTAL = re.compile(r"0*([0-7]{1,5})")
-_CLAUSE = re.compile(r"([augo]*)((?:[-+=][rstwxXugo]*)+)")
-_ACTION = re.compile(r"([-+=])([rstwxXugo]*)")
+_OCTAL = regex(r"0*([0-7]{1,5})")
+_CLAUSE = regex(r"([augo]*)((?:[-+=][rstwxXugo]*)+)")
+_ACTION = regex(r"([-+=])([rstwxXugo]*)")
 _ANY_EXECUTE = 0o111
 _ALL = 0o6777
 _STICKY = 0o1000

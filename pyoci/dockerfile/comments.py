@@ -12,12 +12,13 @@ from pyoci.dockerfile import instructions as ins
 from pyoci.dockerfile.words import Word
 from pyoci.errors import DockerfileError
 from pyoci.location import Location
+from pyoci.regex import regex
 from pyoci.values import replace
 
 __all__ = ["comment_offset", "looks_like_trailing_comment", "trailing_comment_error"]
 
-_COMMENT = re.compile(r"(?<=[ \t])#")
-_BEHIND_JSON = re.compile(r"\][ \t]+#")
+_COMMENT = regex(r"(?<=[ \t])#")
+_BEHIND_JSON = regex(r"\][ \t]+#")
 
 
 def comment_offset(text: str, start: int, end: int) -> int | None:

@@ -10,10 +10,12 @@ from __future__ import annotations
 import re
 from typing import Literal, NamedTuple
 
+from pyoci.regex import regex
+
 __all__ = ["PatternError", "replaced", "without_prefix", "without_suffix"]
 
 _LONGEST_PATTERN = 10_000
-_REFERENCE = re.compile(r"\$(?:(?P<dollar>\$)|(?P<name>\w+)|\{(?P<braced>\w+)\})")
+_REFERENCE = regex(r"\$(?:(?P<dollar>\$)|(?P<name>\w+)|\{(?P<braced>\w+)\})")
 
 
 class PatternError(ValueError):

@@ -12,12 +12,13 @@ from pyoci.dockerfile.lexer import ExpansionError, Mode, expand_words
 from pyoci.dockerfile.lines import LineReader, LogicalLine
 from pyoci.errors import DockerfileError
 from pyoci.location import Location
+from pyoci.regex import regex
 from pyoci.values import dataclass, field
 
 __all__ = ["Heredoc", "Marker", "find_markers", "parse_marker", "read_heredocs"]
 
-_MARKER = re.compile(r"([0-9]*)<<(-?)[\t\n\f\r ]*([^<]*)")
-_LEADING_TABS = re.compile(r"^\t+", re.MULTILINE)
+_MARKER = regex(r"([0-9]*)<<(-?)[\t\n\f\r ]*([^<]*)")
+_LEADING_TABS = regex(r"^\t+", re.MULTILINE)
 _MARKER_MODE = Mode(keep_unset=True)
 _RAW_MODE = Mode(keep_unset=True, raw_quotes=True)
 _LINE_MODE = Mode(keep_unset=True, raw_quotes=True, raw_escapes=True)

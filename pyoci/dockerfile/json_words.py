@@ -12,11 +12,12 @@ import re
 from enum import Enum
 
 from pyoci.dockerfile.words import Token
+from pyoci.regex import regex
 
 __all__ = ["NotAllStrings", "json_words"]
 
 _DEEPEST = 10_000
-_PIECE = re.compile(
+_PIECE = regex(
     r"""(?P<space>[ \t\r\n]+)
     | (?P<string>"(?:[^"\\\x00-\x1f]++|\\["\\/bfnrt]|\\u[0-9a-fA-F]{4})*+")
     | (?P<number>-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)
@@ -24,7 +25,7 @@ _PIECE = re.compile(
     | (?P<open>[\[{]) | (?P<close>[\]}]) | (?P<comma>,) | (?P<colon>:)""",
     re.VERBOSE,
 )
-_SURROGATE = re.compile("[\ud800-\udfff]")
+_SURROGATE = regex("[\ud800-\udfff]")
 
 
 class NotAllStrings(ValueError):

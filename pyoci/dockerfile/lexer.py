@@ -16,6 +16,7 @@ from pyoci.dockerfile.glob import PatternError, replaced, without_prefix, withou
 from pyoci.dockerfile.lines import SPACES
 from pyoci.errors import DockerfileError
 from pyoci.location import Location
+from pyoci.regex import regex
 from pyoci.values import dataclass, replace
 
 __all__ = ["Expansion", "ExpansionError", "Lookup", "Mode", "expand_word", "expand_words"]
@@ -26,7 +27,7 @@ Lookup: TypeAlias = Callable[[str], "str | None"]
 _DEEPEST = 100
 _LONGEST = 16 * 1024 * 1024
 _SPECIAL = frozenset("@*#?-$!0")
-_ANGLE = re.compile(r"<(?:<[\t\r ]*)?")
+_ANGLE = regex(r"<(?:<[\t\r ]*)?")
 
 
 class ExpansionError(DockerfileError):

@@ -12,6 +12,7 @@ from bisect import bisect_right
 from pyoci.dockerfile.checks import NO_CHECK_OPTIONS, CheckOptions, parse_check_options
 from pyoci.errors import DockerfileError
 from pyoci.location import Location, SourceFile
+from pyoci.regex import regex
 from pyoci.values import dataclass, replace
 
 __all__ = ["NO_OTHER_FRONTEND", "SPACES", "Directives", "LineReader", "LogicalLine", "is_known_frontend"]
@@ -23,7 +24,7 @@ SPACES = (
 """Unicode's White_Space, of which fields are trimmed; `str.strip()` would trim four control characters more."""
 
 _BLANKS = "\t\n\f\r "
-_DIRECTIVE = re.compile(rf"([a-zA-Z][a-zA-Z0-9]*)[{_BLANKS}]*=(.+)")
+_DIRECTIVE = regex(rf"([a-zA-Z][a-zA-Z0-9]*)[{_BLANKS}]*=(.+)")
 _KNOWN = frozenset({"syntax", "escape", "check"})
 NO_OTHER_FRONTEND = "pyoci reads the language of docker/dockerfile:1 itself and loads no other frontend"
 """What to say of one that is not known."""

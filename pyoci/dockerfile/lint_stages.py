@@ -17,16 +17,15 @@ from pyoci.dockerfile.words import Word
 from pyoci.errors import DockerfileError, PyociError
 from pyoci.location import Location
 from pyoci.platforms import parse_platform
+from pyoci.regex import regex
 from pyoci.values import dataclass, field, replace
 
 __all__ = ["check_stages"]
 
 _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _NO_VARIABLES = frozenset({"BUILDKIT_SBOM_SCAN_CONTEXT", "BUILDKIT_SBOM_SCAN_STAGE"})
-_SECRET = re.compile(
-    r"(?:_|^)(?:apikey|auth|credentials?|key|password|pword|passwd|secret|token)(?:_|$)", re.IGNORECASE
-)
-_NO_SECRET = re.compile(r"(?:_|^)(?:public|file|version)(?:_|$)", re.IGNORECASE)
+_SECRET = regex(r"(?:_|^)(?:apikey|auth|credentials?|key|password|pword|passwd|secret|token)(?:_|$)", re.IGNORECASE)
+_NO_SECRET = regex(r"(?:_|^)(?:public|file|version)(?:_|$)", re.IGNORECASE)
 _REMOTE = ("http://", "https://", "git://", "ssh://", "git@")
 
 

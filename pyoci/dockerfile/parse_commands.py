@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import NoReturn, TypeVar
 
@@ -16,6 +15,7 @@ from pyoci.dockerfile.suggest import nearest
 from pyoci.dockerfile.units import parse_boolean, parse_duration
 from pyoci.dockerfile.words import Token, Word, split_first_blank
 from pyoci.errors import DockerfileError
+from pyoci.regex import regex
 
 __all__ = ["parse_cmd", "parse_entrypoint", "parse_healthcheck", "parse_run", "parse_shell"]
 
@@ -29,7 +29,7 @@ _HEALTHCHECK_FLAGS: dict[str, FlagKind] = {
 }
 _SHORTEST_INTERVAL = 1_000_000
 _MOST_RETRIES = 2**31 - 1
-_WHOLE_NUMBER = re.compile(r"[+-]?[0-9]{1,12}")
+_WHOLE_NUMBER = regex(r"[+-]?[0-9]{1,12}")
 _NETWORKS: tuple[ins.Network, ...] = ("default", "none", "host")
 _SECURITY: tuple[ins.Security, ...] = ("sandbox", "insecure")
 _VARIES = frozenset("$'\"\\`")

@@ -6,7 +6,6 @@ are collected in the request. Grammar in the docstrings: `[x]` optional, `x…` 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -22,6 +21,7 @@ from pyoci.dockerfile.signals import is_signal
 from pyoci.dockerfile.suggest import nearest
 from pyoci.dockerfile.words import BLANKS, Token, Word, quoted_words, split_first_blank, trimmed, word_at
 from pyoci.errors import DockerfileError
+from pyoci.regex import regex
 from pyoci.values import replace
 
 __all__ = [
@@ -33,9 +33,9 @@ __all__ = [
     "unknown_instruction",
 ]
 
-_NEEDS_EXPANSION = re.compile(r"""[$'"\\`]""")
+_NEEDS_EXPANSION = regex(r"""[$'"\\`]""")
 T = TypeVar("T")
-_ONBUILD = re.compile(r"[Oo][Nn][Bb][Uu][Ii][Ll][Dd][\t\n\f\r ]*")
+_ONBUILD = regex(r"[Oo][Nn][Bb][Uu][Ii][Ll][Dd][\t\n\f\r ]*")
 
 
 def parse_instruction(request: Request) -> ins.Instruction:

@@ -6,8 +6,6 @@ Dockerfile or located errors.
 
 from __future__ import annotations
 
-import re
-
 from pyoci.dockerfile import instructions as ins
 from pyoci.dockerfile.flags import FlagKind, read_flags
 from pyoci.dockerfile.heredoc import Heredoc, read_heredocs
@@ -23,13 +21,14 @@ from pyoci.dockerfile.parse_instruction import (
 from pyoci.dockerfile.request import Request, read_request
 from pyoci.errors import DockerfileError, PyociError, raise_collected
 from pyoci.location import Location, SourceFile
+from pyoci.regex import regex
 from pyoci.values import replace
 
 __all__ = ["decode_source", "parse_dockerfile", "parse_trigger"]
 
 _HEREDOCS = frozenset({"ADD", "COPY", "RUN"})
 _FROM_FLAGS: dict[str, FlagKind] = {"platform": "value"}
-_STAGE_NAME = re.compile(r"[a-z][a-z0-9_.-]*")
+_STAGE_NAME = regex(r"[a-z][a-z0-9_.-]*")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 

@@ -15,11 +15,12 @@ from typing import Literal, NamedTuple, NoReturn
 from pyoci.dockerfile.lines import SPACES
 from pyoci.dockerfile.paths import clean
 from pyoci.errors import DockerfileError
+from pyoci.regex import regex
 from pyoci.values import dataclass
 
 __all__ = ["PatternSet", "go_match", "has_wildcards", "match_components", "parse_dockerignore", "read_ignore_patterns"]
 
-_SPECIAL = re.compile(r"[*?\[\]\\^]")
+_SPECIAL = regex(r"[*?\[\]\\^]")
 
 
 class _Token(NamedTuple):

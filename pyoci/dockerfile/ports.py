@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from typing import Literal
 
+from pyoci.regex import regex
 from pyoci.values import dataclass
 
 __all__ = ["PortRange", "parse_port", "port_names"]
 
 _Protocol = Literal["tcp", "udp", "sctp"]
 _PROTOCOLS: tuple[_Protocol, ...] = ("tcp", "udp", "sctp")
-_NUMBER = re.compile(r"\+?[0-9]{1,18}")
+_NUMBER = regex(r"\+?[0-9]{1,18}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import NoReturn, TypedDict
 
 from pyoci.dockerfile.checks import NO_CHECK_OPTIONS, CheckOptions, parse_check_options
@@ -12,12 +11,13 @@ from pyoci.dockerfile.lines import LogicalLine
 from pyoci.dockerfile.words import FlagWord, Token, split_blanks, split_first_blank, split_flags, trimmed
 from pyoci.errors import DockerfileError
 from pyoci.location import Location
+from pyoci.regex import regex
 from pyoci.values import dataclass, field, replace
 
 __all__ = ["Request", "WrittenFields", "read_request"]
 
 _JSON_FORM = frozenset({"ADD", "COPY", "CMD", "ENTRYPOINT", "RUN", "SHELL", "VOLUME"})
-_CHECK = re.compile(r"[cC][hH][eE][cC][kK][\t\f\r ]*=[\t\f\r ]*([^ ]+)")
+_CHECK = regex(r"[cC][hH][eE][cC][kK][\t\f\r ]*=[\t\f\r ]*([^ ]+)")
 
 
 class WrittenFields(TypedDict):

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import re
+from pyoci.regex import regex
 
 __all__ = ["is_signal"]
 
-_NAME = re.compile(
+_NAME = regex(
     r"(?:SIG)?(?:ABRT|ALRM|BUS|CHLD|CLD|CONT|FPE|HUP|ILL|INT|IO|IOT|KILL|PIPE|POLL|PROF|PWR|QUIT|SEGV|STKFLT|STOP|SYS"
     r"|TERM|TRAP|TSTP|TTIN|TTOU|URG|USR1|USR2|VTALRM|WINCH|XCPU|XFSZ"
     r"|RTMIN(?:\+(?:[1-9]|1[0-5]))?|RTMAX(?:-(?:[1-9]|1[0-4]))?)"
 )
-_NUMBER = re.compile(r"[+-]?0*([1-9][0-9]{0,17})")
+_NUMBER = regex(r"[+-]?0*([1-9][0-9]{0,17})")
 
 
 def is_signal(text: str) -> bool:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import re
 
+from pyoci.regex import regex
+
 __all__ = ["format_duration", "parse_boolean", "parse_duration", "parse_size"]
 
 _UNITS = {"ns": 1, "us": 10**3, "µs": 10**3, "μs": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
-_DURATION_PART = re.compile(r"([0-9]*)(\.[0-9]*)?(ns|us|µs|μs|ms|s|m|h)")
+_DURATION_PART = regex(r"([0-9]*)(\.[0-9]*)?(ns|us|µs|μs|ms|s|m|h)")
 _LARGEST = 2**63 - 1
-_SIZE = re.compile(r"((?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]{1,3})?) ?(?:([kmgtp])?(i?b)?|b)", re.IGNORECASE)
+_SIZE = regex(r"((?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]{1,3})?) ?(?:([kmgtp])?(i?b)?|b)", re.IGNORECASE)
 _BINARY = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40, "p": 1 << 50}
 
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from pyoci.dockerfile.lines import SPACES, LogicalLine
 from pyoci.location import Location
+from pyoci.regex import regex
 from pyoci.values import dataclass, field
 
 __all__ = [
@@ -29,9 +30,9 @@ __all__ = [
 
 BLANKS = "\t\v\f\r "
 """What separates the words of a list; other Unicode spaces do not."""
-_BLANK_RUN = re.compile(f"[{BLANKS}]+")
-_BLANKS_MAYBE = re.compile(f"[{BLANKS}]*")
-_NOT_BLANK = re.compile(f"[^{BLANKS}]+")
+_BLANK_RUN = regex(f"[{BLANKS}]+")
+_BLANKS_MAYBE = regex(f"[{BLANKS}]*")
+_NOT_BLANK = regex(f"[^{BLANKS}]+")
 
 
 @dataclass(frozen=True, slots=True)

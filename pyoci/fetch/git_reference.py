@@ -11,20 +11,20 @@ Pure. Behaviour: moby/buildkit frontend/dockerfile/dfgitutil and util/gitutil, v
 from __future__ import annotations
 
 import posixpath
-import re
 from typing import Literal
 
 from pyoci.errors import UsageError
 from pyoci.fetch.url import Query, parse_query, parse_url
+from pyoci.regex import regex
 from pyoci.values import dataclass, replace
 
 __all__ = ["GitReference", "is_commit", "parse_git_reference"]
 
-_TRANSPORT = re.compile(r"[a-zA-Z0-9]+://")
+_TRANSPORT = regex(r"[a-zA-Z0-9]+://")
 _TRANSPORTS = frozenset({"http", "https", "ssh", "git"})
-_SCP = re.compile(r"([a-zA-Z0-9_-]+)@([a-zA-Z0-9.-]+):([^\n]*?)(?:\?([^\n]*?))?(?:#([^\n]*))?")
-_COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
-_HEX = re.compile(r"[0-9a-fA-F]+")
+_SCP = regex(r"([a-zA-Z0-9_-]+)@([a-zA-Z0-9.-]+):([^\n]*?)(?:\?([^\n]*?))?(?:#([^\n]*))?")
+_COMMIT = regex(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_HEX = regex(r"[0-9a-fA-F]+")
 _TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
 _FALSE = frozenset({"0", "f", "F", "FALSE", "false", "False"})
 _MTIMES: dict[str, Literal["checkout", "commit"]] = {"checkout": "checkout", "commit": "commit"}

@@ -15,14 +15,13 @@ from pathlib import Path
 from pyoci.errors import BuildError
 from pyoci.fetch.git_command import Git, GitFailed
 from pyoci.fetch.git_reference import is_commit
+from pyoci.regex import regex
 from pyoci.values import dataclass
 
 __all__ = ["Repository", "Resolved", "fetch_failed", "lookup", "verify_checksum"]
 
-_NOT_OFFERED = re.compile(
-    r"not our ref|unadvertised object|does not allow request for|no such remote ref", re.IGNORECASE
-)
-_NO_DEPTH = re.compile(r"--depth|shallow")
+_NOT_OFFERED = regex(r"not our ref|unadvertised object|does not allow request for|no such remote ref", re.IGNORECASE)
+_NO_DEPTH = regex(r"--depth|shallow")
 _HINTS: tuple[tuple[str, str], ...] = (
     ("could not read Username", "a private repository needs a token: --secret id=GIT_AUTH_TOKEN,env=VARIABLE"),
     ("Authentication failed", "check the token in the secret GIT_AUTH_TOKEN"),

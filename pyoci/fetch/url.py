@@ -10,6 +10,7 @@ import re
 import unicodedata
 from urllib.parse import unquote, unquote_to_bytes
 
+from pyoci.regex import regex
 from pyoci.values import dataclass, field
 
 __all__ = ["Query", "Url", "file_name", "is_http_url", "parse_query", "parse_url", "public", "redacted"]
@@ -23,11 +24,11 @@ _WRITTEN_PATH = _PATH | frozenset("!'()*[]%")
 """What Go accepts in a path that somebody else wrote."""
 _HOST = _UNRESERVED | frozenset("!$&'()*+,;=:[]<>\"")
 _USER = _UNRESERVED | frozenset(":!$&'()*+,;=%@")
-_SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:")
-_BAD_ESCAPE = re.compile(r"%(?![0-9a-fA-F]{2}).{0,2}", re.DOTALL)
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-_CREDENTIALS = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*://)([^/?#]*)@")
-_HTTP = re.compile(r"https?://")
+_SCHEME = regex(r"[a-zA-Z][a-zA-Z0-9+.-]*:")
+_BAD_ESCAPE = regex(r"%(?![0-9a-fA-F]{2}).{0,2}", re.DOTALL)
+_CONTROL = regex(r"[\x00-\x1f\x7f]")
+_CREDENTIALS = regex(r"([a-zA-Z][a-zA-Z0-9+.-]*://)([^/?#]*)@")
+_HTTP = regex(r"https?://")
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,11 @@ of what a document means.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn, TypeVar
 
 from pyoci.errors import InvalidDocument
+from pyoci.regex import regex
 
 __all__ = ["JsonNode", "read_json", "read_object"]
 
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 _INT64_MAX = 2**63 - 1
 _NESTING_LIMIT = 100
-_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+_LONE_SURROGATE = regex("[\ud800-\udfff]")
 
 
 class JsonNode:

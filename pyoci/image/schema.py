@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyoci.errors import UsageError
 from pyoci.image import media_types
+from pyoci.regex import regex
 from pyoci.values import dataclass
 
 if TYPE_CHECKING:
@@ -37,8 +38,8 @@ _SCHEMAS = {
     "application/vnd.oci.descriptor.v1+json": ("descriptor", "descriptor.json"),
     "application/vnd.oci.layout.header.v1+json": ("oci-layout", "layout.json"),
 }
-_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:(?:[!#$&'()*+,./0-9:;=?@A-Z\[\]_a-z~-]|%[0-9A-Fa-f][0-9A-Fa-f])*")
-_DATE_TIME = re.compile(r"[0-9-]{10}T(?!24)[0-9:]{8}(?:\.[0-9]+)?(?:Z|[+-][0-9:]{5})")
+_URI = regex(r"[A-Za-z][A-Za-z0-9+.-]*:(?:[!#$&'()*+,./0-9:;=?@A-Z\[\]_a-z~-]|%[0-9A-Fa-f][0-9A-Fa-f])*")
+_DATE_TIME = regex(r"[0-9-]{10}T(?!24)[0-9:]{8}(?:\.[0-9]+)?(?:Z|[+-][0-9:]{5})")
 
 
 @dataclass(frozen=True, slots=True)

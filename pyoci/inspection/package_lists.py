@@ -9,9 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from pyoci.regex import regex
+
 __all__ = ["apk_packages", "dpkg_packages", "python_package"]
 
-_METADATA = re.compile(r"(?P<name>[A-Za-z0-9][\w.]*)-(?P<version>\d[\w.!+]*)(?:-py\d[\d.]*)?\.(?:dist|egg)-info")
+_METADATA = regex(r"(?P<name>[A-Za-z0-9][\w.]*)-(?P<version>\d[\w.!+]*)(?:-py\d[\d.]*)?\.(?:dist|egg)-info")
 
 
 def _stanzas(text: str) -> Iterator[dict[str, str]]:

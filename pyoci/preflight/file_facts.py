@@ -7,12 +7,12 @@ per store and not once per build.
 from __future__ import annotations
 
 import json
-import re
 from typing import Literal
 
 from pyoci.preflight.elf import Buffer, Elf, MalformedElf, is_elf, parse_elf
 from pyoci.preflight.elf_dynamic import Dynamic, VersionNeed, read_dynamic
 from pyoci.preflight.go_build import GoBuild, Module, read_go_build
+from pyoci.regex import regex
 from pyoci.values import asdict, dataclass, replace
 
 __all__ = ["FACTS_VERSION", "HEAD_SIZE", "ElfFacts", "FileFacts", "FileKind", "analyse", "decode_facts", "encode_facts"]
@@ -26,7 +26,7 @@ FileKind = Literal["elf", "script", "empty", "text", "mach-o", "pe", "wasm", "ar
 _Loader = Literal["", "glibc", "musl"]
 
 _LOADER_LIMIT = 16 << 20
-_DIRECTORIES = re.compile(rb"(?:/[\w.+-]+(?:/[\w.+-]+)*/\0){2,16}")
+_DIRECTORIES = regex(rb"(?:/[\w.+-]+(?:/[\w.+-]+)*/\0){2,16}")
 _MACH_O = (b"\xfe\xed\xfa\xce", b"\xfe\xed\xfa\xcf", b"\xce\xfa\xed\xfe", b"\xcf\xfa\xed\xfe", b"\xca\xfe\xba\xbe")
 _ET_DYN = 3
 

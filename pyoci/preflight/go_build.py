@@ -13,6 +13,7 @@ import re
 from collections.abc import Mapping
 
 from pyoci.preflight.elf import PT_LOAD, Elf, Fields, MalformedElf
+from pyoci.regex import regex
 from pyoci.values import dataclass, field, replace
 
 __all__ = ["LINKED_FUNCTIONS", "GoBuild", "Module", "read_go_build"]
@@ -25,8 +26,8 @@ _SENTINEL = 16
 """Bytes of random-looking marks round the module text, by which it was found before it had an address."""
 _TABLES = (".gopclntab", ".data.rel.ro.gopclntab")
 _TEXTS = (".rodata", ".data.rel.ro")
-_ZONE = re.compile(rb"(?:Africa|America|Antarctica|Asia|Atlantic|Australia|Europe|Indian|Pacific)/[A-Z][a-z]{2}")
-_URL = re.compile(rb"https://[a-z0-9-]+\.[a-z0-9.-]*[a-z]")
+_ZONE = regex(rb"(?:Africa|America|Antarctica|Asia|Atlantic|Australia|Europe|Indian|Pacific)/[A-Z][a-z]{2}")
+_URL = regex(rb"https://[a-z0-9-]+\.[a-z0-9.-]*[a-z]")
 _EMBEDDED_CERTIFICATE = b"-----BEGIN CERTIFICATE-----\nMII"
 _DOCUMENTS = tuple(
     b"go.dev golang.org pkg.go.dev godoc.org github.com www.github.com gitlab.com golang.google.cn www.w3.org w3.org "

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import re
 
+from pyoci.regex import regex
+
 __all__ = ["BUILTINS", "first_command", "may_swallow_signals", "shell_script"]
 
 _SHELLS = frozenset({"sh", "ash", "bash", "dash", "ksh", "mksh", "zsh"})
-_COMMAND_FLAG = re.compile(r"-[euxv]*c")
-_WORD = re.compile(r"(?:exec\s+)?([A-Za-z0-9_./+-]+)(?=\s|$)")
-_FAILURE_ONLY = re.compile(r"\|\|\s*(?:exit\s+[1-9]\d*|false)\s*$")
-_SEPARATORS = re.compile(r"[|;\n`]|(?<![&0-9><])&(?!&)")
-_EXEC = re.compile(r"(?:^|[;&|\n({]|then|do|else)\s*exec\s")
+_COMMAND_FLAG = regex(r"-[euxv]*c")
+_WORD = regex(r"(?:exec\s+)?([A-Za-z0-9_./+-]+)(?=\s|$)")
+_FAILURE_ONLY = regex(r"\|\|\s*(?:exit\s+[1-9]\d*|false)\s*$")
+_SEPARATORS = regex(r"[|;\n`]|(?<![&0-9><])&(?!&)")
+_EXEC = regex(r"(?:^|[;&|\n({]|then|do|else)\s*exec\s")
 # fmt: off
 BUILTINS = frozenset({
     ".", ":", "[", "alias", "bg", "break", "builtin", "case", "cd", "command", "continue", "declare", "dirs",

@@ -9,15 +9,16 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from pyoci.regex import regex
 from pyoci.values import dataclass, field
 
 __all__ = ["Challenge", "parse_challenges"]
 
 _TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
-_PARAMETER = re.compile(rf'\s*({_TOKEN})\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^",\s]+))\s*(?=,|$)', re.DOTALL)
-_SCHEME = re.compile(rf"\s*({_TOKEN})(?=\s|,|$)")
-_TOKEN68 = re.compile(r"\s+([A-Za-z0-9\-._~+/]+=*)\s*(?=,|$)")
-_SEPARATOR = re.compile(r"[\s,]*")
+_PARAMETER = regex(rf'\s*({_TOKEN})\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^",\s]+))\s*(?=,|$)', re.DOTALL)
+_SCHEME = regex(rf"\s*({_TOKEN})(?=\s|,|$)")
+_TOKEN68 = regex(r"\s+([A-Za-z0-9\-._~+/]+=*)\s*(?=,|$)")
+_SEPARATOR = regex(r"[\s,]*")
 _LIMIT = 16 * 1024
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeVar
 
 from pyoci.errors import UsageError
+from pyoci.regex import regex
 
 __all__ = ["ConfigTable", "read_toml"]
 
@@ -17,7 +17,7 @@ _LIMIT = 4 * 1024 * 1024
 _UNITS = {"": 1, "B": 1} | {
     spelling: 1 << 10 * power for power, unit in enumerate("KMGT", start=1) for spelling in (unit, f"{unit}IB")
 }
-_SIZE = re.compile(r"(\d{1,18})\s*([A-Za-z]*)")
+_SIZE = regex(r"(\d{1,18})\s*([A-Za-z]*)")
 
 
 class ConfigTable:

@@ -8,17 +8,17 @@ Protocol: docker/docker-credential-helpers.
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import subprocess
 from collections.abc import Mapping
 
+from pyoci.regex import regex
 from pyoci.values import dataclass, field
 
 __all__ = ["CredentialHelper", "HelperFailure"]
 
 _NOT_FOUND = ("credentials not found", "no credentials", "not found in native keychain")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_NAME = regex(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _OUTPUT_LIMIT = 256 * 1024
 
 

@@ -16,6 +16,7 @@ from typing import BinaryIO, cast
 from pyoci.content.verify import VerifyingReader
 from pyoci.errors import DigestMismatch, RegistryError
 from pyoci.image.descriptor import Descriptor
+from pyoci.regex import regex
 from pyoci.registry.exchange import Exchange
 from pyoci.registry.failure import TransportFailure
 from pyoci.registry.hosts import Endpoint
@@ -30,7 +31,7 @@ __all__ = ["ResumingReader", "open_blob"]
 
 _READ = frozenset({200, 206})
 
-_CONTENT_RANGE = re.compile(r"bytes\s+(\d+)-(\d*)(?:/(?:\d+|\*))?", re.IGNORECASE)
+_CONTENT_RANGE = regex(r"bytes\s+(\d+)-(\d*)(?:/(?:\d+|\*))?", re.IGNORECASE)
 _SKIP_BYTES = 256 * 1024
 
 

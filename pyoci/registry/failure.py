@@ -7,7 +7,6 @@ Two kinds: no answer (TransportFailure, made from whatever the HTTP library rais
 from __future__ import annotations
 
 import json
-import re
 import socket
 import ssl
 import threading
@@ -15,6 +14,7 @@ from collections.abc import Iterator
 from typing import Literal, TypeAlias
 
 from pyoci.errors import RegistryError, Unauthorized
+from pyoci.regex import regex
 from pyoci.registry.proxies import is_loopback
 from pyoci.registry.urls import host_of, public_url
 from pyoci.values import dataclass
@@ -117,7 +117,7 @@ class Problem:
 class Redactor:
     """Replaces every secret that this process has sent or received. May be used from several threads."""
 
-    _PATTERNS = re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9+/=._~-]{8,}|eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9._-]+")
+    _PATTERNS = regex(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9+/=._~-]{8,}|eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9._-]+")
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

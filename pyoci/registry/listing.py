@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 
 from pyoci.errors import InvalidDocument, RegistryError
+from pyoci.regex import regex
 from pyoci.registry.exchange import Exchange
 from pyoci.registry.failure import one_line
 from pyoci.registry.hosts import Endpoint
@@ -17,8 +18,8 @@ from pyoci.registry.urls import followed, public_url, split_web_url
 
 __all__ = ["list_tags", "pages"]
 
-_LINK = re.compile(r'<([^<>]*)>\s*((?:;\s*[^;,"]+(?:"[^"]*")?\s*)*)')
-_NEXT = re.compile(r'rel\s*=\s*"?next"?(?:\s|;|$)', re.IGNORECASE)
+_LINK = regex(r'<([^<>]*)>\s*((?:;\s*[^;,"]+(?:"[^"]*")?\s*)*)')
+_NEXT = regex(r'rel\s*=\s*"?next"?(?:\s|;|$)', re.IGNORECASE)
 _PAGE_ENTRIES = 1000
 _PAGE_LIMIT = 10_000
 

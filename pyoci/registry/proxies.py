@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import ipaddress
-import re
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
+from pyoci.regex import regex
 from pyoci.values import dataclass, field
 
 __all__ = ["Proxies", "is_loopback", "proxies_from_environment"]
 
-_WITH_PORT = re.compile(r"(\[[^\]]*\]|[^:]*)(?::([0-9]{1,5}))?")
+_WITH_PORT = regex(r"(\[[^\]]*\]|[^:]*)(?::([0-9]{1,5}))?")
 
 
 @dataclass(frozen=True, slots=True)

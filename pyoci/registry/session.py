@@ -15,6 +15,7 @@ from urllib.parse import urljoin
 
 from pyoci.errors import Cancelled, RegistryError, Unauthorized
 from pyoci.progress import Reporter
+from pyoci.regex import regex
 from pyoci.registry.auth import Authorizer, Site, TokenRequest
 from pyoci.registry.challenge import parse_challenges
 from pyoci.registry.credentials import CredentialSource
@@ -44,7 +45,7 @@ _PROBE_SECONDS = 5.0
 _RENEWALS = 3
 _FEW_ATTEMPTS = 3
 """For what is mostly a typing error: a name that does not resolve, a port where nothing listens."""
-_WARNING = re.compile(r'299\s+\S+\s+"((?:[^"\\]|\\.)*)"')
+_WARNING = regex(r'299\s+\S+\s+"((?:[^"\\]|\\.)*)"')
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
 import ssl
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from pyoci.errors import UsageError
+from pyoci.regex import regex
 from pyoci.registry.hosts import Tls
 
 __all__ = ["SYSTEM_BUNDLES", "load_system_store", "make_context"]
@@ -21,7 +21,7 @@ SYSTEM_BUNDLES = (
     "/etc/ssl/cert.pem",
 )
 """Where distributions keep all CAs in one file (Debian and Alpine, Red Hat, SUSE, Red Hat's newer ones, Alpine)."""
-_HASHED = re.compile(r"[0-9a-f]{8}\.\d+")
+_HASHED = regex(r"[0-9a-f]{8}\.\d+")
 
 
 def make_context(tls: Tls) -> ssl.SSLContext:

@@ -8,7 +8,6 @@ and then whole.
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Iterator, Mapping
 from typing import BinaryIO, cast
 from urllib.parse import urlencode
@@ -16,6 +15,7 @@ from urllib.parse import urlencode
 from pyoci.content.verify import VerifyingReader, verifies
 from pyoci.errors import Cancelled, ContentError, PyociError, RegistryError
 from pyoci.image.descriptor import Descriptor
+from pyoci.regex import regex
 from pyoci.registry.failure import TransportFailure
 from pyoci.registry.hosts import Endpoint
 from pyoci.registry.leftovers import KeptUpload
@@ -32,7 +32,7 @@ _WORTH_KEEPING_BYTES = 1 << 20
 """An upload of less is begun anew sooner than it is asked about."""
 _CREATED = frozenset({201, 204})
 _ACCEPTED = frozenset({202, 204})
-_RANGE = re.compile(r"(?:bytes=)?(\d+)-(\d+)")
+_RANGE = regex(r"(?:bytes=)?(\d+)-(\d+)")
 _TRANSIENT = RETRY_STATUSES | {416}
 _STALE = frozenset({400, 404, 422})
 """Refusals after which a new upload may help, once: the old one is gone, or its bytes are not those that were sent."""

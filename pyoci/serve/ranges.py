@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import re
 
+from pyoci.regex import regex
 from pyoci.serve.refusals import Refused
 from pyoci.values import dataclass
 
 __all__ = ["Span", "chunk_span", "content_range", "received_range", "wanted_span"]
 
-_ONE_RANGE = re.compile(r"bytes=[ \t]*(\d{0,19})-(\d{0,19})[ \t]*", re.ASCII | re.IGNORECASE)
-_CHUNK = re.compile(r"(\d{1,19})-(\d{1,19})", re.ASCII)
+_ONE_RANGE = regex(r"bytes=[ \t]*(\d{0,19})-(\d{0,19})[ \t]*", re.ASCII | re.IGNORECASE)
+_CHUNK = regex(r"(\d{1,19})-(\d{1,19})", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
