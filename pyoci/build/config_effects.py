@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
+from pyoci.dockerfile.go_quote import go_quoted_list
 from pyoci.dockerfile.instructions import (
     Cmd,
     Entrypoint,
@@ -32,7 +33,6 @@ __all__ = [
     "DEFAULT_PATH",
     "ConfigInstruction",
     "apply_effect",
-    "go_quoted_list",
     "joined_path",
     "next_workdir",
     "set_variable",
@@ -76,30 +76,6 @@ def joined_path(current: str, path: str) -> str:
         elif part not in ("", "."):
             parts.append(part)
     return "/" + "/".join(parts)
-
-
-def go_quoted_list(words: tuple[str, ...]) -> str:
-    """Words as Go's `%q` prints a list: `["a" "b"]`."""
-    return "[" + " ".join(_go_quoted(word) for word in words) + "]"
-
-
-def _go_quoted(text: str) -> str:
-    short = {"\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v"}
-    short |= {'"': '\\"', "\\": "\\\\"}
-    out = []
-    for character in text:
-        code = ord(character)
-        if character in short:
-            out.append(short[character])
-        elif 0xDC80 <= code <= 0xDCFF:
-            out.append(f"\\x{code - 0xDC00:02x}")
-        elif code < 0x20 or code == 0x7F:
-            out.append(f"\\x{code:02x}")
-        elif character.isprintable():
-            out.append(character)
-        else:
-            out.append(f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}")
-    return '"' + "".join(out) + '"'
 
 
 def apply_effect(

@@ -156,7 +156,7 @@ class Stages:
             if base is not None:
                 started = self.from_base(base, platform or self.options.platform, stage.location, stage)
                 return replace(started, replaced=True)
-        earlier = self._names.get(name.lower())
+        earlier = self._names.get(name)  # BuildKit: lower case here, while COPY --from takes any
         if earlier is not None and earlier < stage.index:
             started = self.plan(earlier)
             return started.inherited()

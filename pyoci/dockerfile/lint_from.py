@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from pyoci.dockerfile import instructions as ins
 from pyoci.dockerfile.findings import CheckInputs, Findings
+from pyoci.dockerfile.go_quote import go_quoted
 from pyoci.dockerfile.lexer import Expansion, ExpansionError, expand_word
 from pyoci.dockerfile.suggest import nearest
 from pyoci.errors import PyociError
@@ -110,7 +111,7 @@ def _check_platform(
         return
     name = stage.name or ""
     if platform.os not in name and platform.architecture not in name:
-        message = f'FROM --platform flag should not use constant value "{expansion.text}"'
+        message = f"FROM --platform flag should not use constant value {go_quoted(expansion.text)}"
         findings.add("FromPlatformFlagConstDisallowed", message, place, lines=_lines(stage), check=stage.check)
 
 

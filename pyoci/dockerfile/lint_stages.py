@@ -8,6 +8,7 @@ from typing import Literal
 from pyoci.dockerfile import instructions as ins
 from pyoci.dockerfile.expand import expand_instruction
 from pyoci.dockerfile.findings import BaseImage, CheckInputs, Findings
+from pyoci.dockerfile.go_quote import go_quoted
 from pyoci.dockerfile.lexer import ExpansionError, expand_word
 from pyoci.dockerfile.parser import parse_trigger
 from pyoci.dockerfile.paths import clean
@@ -226,13 +227,13 @@ class _Checker:
 
     def _secret(self, keyword: Literal["ARG", "ENV"], name: Word, instruction: ins.Instruction) -> None:
         if _SECRET.search(name.text) and not _NO_SECRET.search(name.text):
-            message = f'Do not use ARG or ENV instructions for sensitive data ({keyword} "{name.text}")'
+            message = f"Do not use ARG or ENV instructions for sensitive data ({keyword} {go_quoted(name.text)})"
             self._report("SecretsUsedInArgOrEnv", message, name.location, instruction)
 
     def _workdir(self, workdir: ins.Workdir) -> None:
         path = workdir.path.text
         if not self._state.has_workdir and not path.startswith("/"):
-            message = f'Relative workdir "{path}" can have unexpected results if the base image changes'
+            message = f"Relative workdir {go_quoted(path)} can have unexpected results if the base image changes"
             self._report("WorkdirRelativePath", message, workdir.path.location, workdir)
         self._state.has_workdir = True
 
@@ -279,5 +280,5 @@ class _Checker:
             if path in (".", "/") and not ignore.excludes_everything:
                 continue
             if ignore.matches_path_or_parents(path):
-                message = f'Attempting to {verb} file "{path}" that is excluded by .dockerignore'
+                message = f"Attempting to {verb} file {go_quoted(path)} that is excluded by .dockerignore"
                 self._report("CopyIgnoredFile", message, word.location, instruction)

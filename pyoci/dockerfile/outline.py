@@ -5,7 +5,8 @@ Pure, like the checks: base images, where their variables matter, are passed in.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
 
 from pyoci.dockerfile import instructions as ins
 from pyoci.dockerfile.expand import expand_instruction
@@ -18,6 +19,8 @@ from pyoci.location import Location
 from pyoci.values import dataclass, field
 
 __all__ = ["Outline", "OutlineArg", "OutlineNeed", "Target", "outline", "targets"]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +80,10 @@ def targets(dockerfile: ins.Dockerfile) -> tuple[Target, ...]:
 def outline(dockerfile: ins.Dockerfile, inputs: CheckInputs, target: ins.Stage) -> Outline:
     """What the target and the stages below it use. What cannot be expanded is left out; planning reports it."""
     collector = _Collector(dockerfile, inputs)
-    for stage in collector.needed(target):
+    stages = collector.needed(target)
+    for stage in sorted(stages, key=lambda stage: stage.index):
         collector.walk(stage)
+    uses = [collector.uses(stage) for stage in stages]
 
     def by_line(entry: OutlineArg | OutlineNeed) -> tuple[int, int]:
         return entry.location.line, entry.location.column
@@ -86,18 +91,29 @@ def outline(dockerfile: ins.Dockerfile, inputs: CheckInputs, target: ins.Stage) 
     return Outline(
         target.name,
         target.description,
-        tuple(sorted(collector.args.values(), key=by_line)),
-        tuple(sorted(collector.secrets.values(), key=by_line)),
-        tuple(sorted(collector.ssh.values(), key=by_line)),
+        tuple(sorted(_first(stage.args for stage in uses).values(), key=by_line)),
+        tuple(sorted(_first(stage.secrets for stage in uses).values(), key=by_line)),
+        tuple(sorted(_first(stage.ssh for stage in uses).values(), key=by_line)),
     )
+
+
+def _first(found: Iterable[dict[str, T]]) -> dict[str, T]:
+    """Of each name what the first that has it says."""
+    merged: dict[str, T] = {}
+    for entries in found:
+        merged = {**entries, **merged}
+    return merged
 
 
 @dataclass(slots=True)
 class _Stage:
-    """A stage that was walked: what the next one over it begins with."""
+    """A stage that was walked: what it uses, and what the next one over it begins with."""
 
     env: dict[str, str] = field(default_factory=dict)
     triggers: list[ins.TriggerInstruction] = field(default_factory=list)
+    args: dict[str, OutlineArg] = field(default_factory=dict)
+    secrets: dict[str, OutlineNeed] = field(default_factory=dict)
+    ssh: dict[str, OutlineNeed] = field(default_factory=dict)
 
 
 class _Collector:
@@ -113,20 +129,21 @@ class _Collector:
         self._global_places = {
             definition.name.text: arg.location for arg in dockerfile.meta_args for definition in arg.definitions
         }
-        self.args: dict[str, OutlineArg] = {}
-        self.secrets: dict[str, OutlineNeed] = {}
-        self.ssh: dict[str, OutlineNeed] = {}
 
     def needed(self, target: ins.Stage) -> list[ins.Stage]:
-        """The target and every stage that it builds on or copies from, in the order of the file."""
+        """The target, what it builds on, and what it copies from, each followed by the same of its own."""
         found: dict[int, ins.Stage] = {}
         pending = [target]
         while pending:
             stage = pending.pop()
             if stage.index not in found:
                 found[stage.index] = stage
-                pending += self._sources(stage)
-        return [found[index] for index in sorted(found)]
+                pending += reversed(list(self._sources(stage)))
+        return list(found.values())
+
+    def uses(self, stage: ins.Stage) -> _Stage:
+        """What a stage uses that was walked."""
+        return self._walked[stage.index]
 
     def _sources(self, stage: ins.Stage) -> Iterator[ins.Stage]:
         names = [self._expanded(stage.base)]
@@ -155,7 +172,7 @@ class _Collector:
     def walk(self, stage: ins.Stage) -> None:
         state = self._begin(stage)
         for text in (stage.base, stage.platform or ""):
-            self._use(text)
+            self._use(text, state)
         for instruction in stage.instructions:
             self._instruction(instruction, state)
         self._walked[stage.index] = state
@@ -165,29 +182,32 @@ class _Collector:
         parent = next((other for other in reversed(self._dockerfile.stages[: stage.index]) if other.name == base), None)
         if parent is not None and parent.index in self._walked:
             below = self._walked[parent.index]
-            state = _Stage(dict(below.env))
+            state = _Stage(dict(below.env), args=dict(below.args))
             for trigger in below.triggers:
                 self._instruction(trigger, state)
             return state
         image = self._inputs.base_image(base, self._inputs.target_platform) if base != "scratch" else None
         return _Stage(dict(image.env) if image else {})
 
-    def _use(self, text: str) -> None:
+    def _use(self, text: str, state: _Stage) -> None:
         """Notes the global arguments that a word uses, and those that their defaults use."""
         try:
             expansion = expand_word(text, self._scope.get, escape=self._escape)
         except ExpansionError:
             return
         for name in expansion.used:
-            self._use_global(name)
+            self._use_global(name, state)
 
-    def _use_global(self, name: str) -> None:
+    def _use_global(self, name: str, state: _Stage) -> None:
+        """Notes a global argument. A platform's that is only declared has the value that is given, not the built-in."""
         definition = self._globals.get(name)
-        if definition is None or name in self.args:
+        if definition is None or name in state.args:
             return
-        self.args[name] = OutlineArg(name, self._scope.get(name, ""), definition.description, self._global_places[name])
-        if definition.default is not None and name not in self._inputs.build_args:
-            self._use(definition.default.text)
+        given = self._inputs.build_args
+        value = given.get(name, "") if definition.default is None else self._scope.get(name, "")
+        state.args[name] = OutlineArg(name, value, definition.description, self._global_places[name])
+        if definition.default is not None and name not in given:
+            self._use(definition.default.text, state)
 
     def _instruction(self, instruction: ins.Instruction, state: _Stage) -> None:
         try:
@@ -198,7 +218,7 @@ class _Collector:
                     expanded = expand_instruction(instruction, state.env.get, self._escape)
                     state.env.update((pair.name.text, pair.value.text) for pair in expanded.pairs)
                 case ins.Run():
-                    self._mounts(expand_instruction(instruction, state.env.get, self._escape))
+                    self._mounts(expand_instruction(instruction, state.env.get, self._escape), state)
                 case ins.Onbuild():
                     state.triggers.append(instruction.trigger)
                 case _:
@@ -216,16 +236,16 @@ class _Collector:
             elif value is None:
                 value = self._scope.get(name)
             if default is None and name in self._globals:
-                self._use_global(name)
+                self._use_global(name, state)
             elif default is not None or name not in self._inputs.builtins:
-                self.args[name] = OutlineArg(name, value or "", definition.description, arg.location)
+                state.args[name] = OutlineArg(name, value or "", definition.description, arg.location)
             if value is not None:
                 state.env[name] = value
 
-    def _mounts(self, run: ins.Run) -> None:
+    def _mounts(self, run: ins.Run, state: _Stage) -> None:
         for options in run.mounts:
             mount = mount_of(options)
             if isinstance(mount, SecretMount):
-                self.secrets.setdefault(mount.id, OutlineNeed(mount.id, mount.required, run.location))
+                state.secrets.setdefault(mount.id, OutlineNeed(mount.id, mount.required, run.location))
             elif isinstance(mount, SshMount):
-                self.ssh.setdefault(mount.id, OutlineNeed(mount.id, mount.required, run.location))
+                state.ssh.setdefault(mount.id, OutlineNeed(mount.id, mount.required, run.location))

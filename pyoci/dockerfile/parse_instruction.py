@@ -186,10 +186,7 @@ def _parse_workdir(request: Request) -> ins.Workdir:
 def _parse_user(request: Request) -> ins.User:
     """`USER user[:group]`."""
     _no_flags(request)
-    user = _only_argument(request, "name or USER name:group")
-    if comment_offset(user.text, 0, len(user.text)) is not None:
-        request.fail(f'"{user.text}" is no user')
-    return ins.User(**request.written(), user=user)
+    return ins.User(**request.written(), user=_only_argument(request, "name or USER name:group"))
 
 
 def _parse_expose(request: Request) -> ins.Expose:

@@ -93,6 +93,9 @@ class _Builder:
         while (line := self._reader.next_line()) is not None:
             if line.has_empty_continuation:
                 self._empty_continuations.append(replace(line.whole, end_line=line.last_line))
+            if "\0" in line.text:
+                self._complain_about_nul(line)
+                return
             try:
                 request = self._request(line)
                 if stages and request.keyword == "FROM":
@@ -108,6 +111,17 @@ class _Builder:
         self._close_stage()
         if stages and not self._saw_from and not self.problems:
             self._complain_about_missing_from()
+
+    def _complain_about_nul(self, line: LogicalLine) -> None:
+        """No argument of a program, name or path can hold one, so nothing could be done with what is read here."""
+        self._saw_from = True
+        self.problems.append(
+            DockerfileError(
+                "a NUL character stands in this line",
+                hint="an editor may have saved the file as UTF-16: save it as UTF-8",
+                location=line.location(line.text.index("\0"), line.text.index("\0") + 1),
+            )
+        )
 
     def finish(self) -> ins.Dockerfile:
         directives = self._reader.directives

@@ -49,10 +49,11 @@ class Selection:
 
 
 def select(step: CopyStep, source: CopySource, files: FileView) -> list[Selection]:
-    """What one source argument stands for, in order. A pattern may match nothing; a plain path must exist.
+    """What one source argument stands for, in order. A pattern may match nothing; a plain path must exist, and so
+    must the directory in which a pattern is looked for.
 
     Raises:
-        BuildError: a plain path is not there.
+        BuildError: a plain path is not there, or no such directory.
     """
     if step.parents:
         return [_parents(step, source, files)]
@@ -76,10 +77,16 @@ def _clean(path: str) -> str:
 
 
 def _expand(pattern: str, files: FileView) -> Iterator[str]:
-    """Paths that match, in order. A directory that matches is not searched further (BuildKit's resolveWildcards)."""
+    """Paths that match, in order. A directory that matches is not searched further (BuildKit's resolveWildcards).
+
+    Raises:
+        BuildError: what stands before the first pattern is not there.
+    """
     parts = pattern.split("/")
     first = next(i for i, part in enumerate(parts) if has_wildcards(part))
     base = files.resolve("/".join(parts[:first]))
+    if base and files.lookup_nofollow(base) is None:
+        raise missing("/".join(parts[:first]), files)
     yield from _matches(base, parts[first:], files)
 
 

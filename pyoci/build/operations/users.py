@@ -15,6 +15,8 @@ __all__ = ["Account", "chown_ids", "run_account"]
 
 _FILE_LIMIT = 4 * 1024 * 1024
 _ID_LIMIT = 2**32 - 2
+_OWNER_LIMIT = 2**31 - 1
+"""The largest number of `--chown`: BuildKit reads 32 bits with a sign, and looks up anything larger as a name."""
 _KNOWN_LIMIT = 64
 _known: dict[tuple[Digest, int], list[list[str]]] = {}
 """Rows of files that were read, by the digest of their bytes. Never changed."""
@@ -65,6 +67,15 @@ def _number(text: str) -> int | None:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 12 and int(text) <= _ID_LIMIT else None
 
 
+def _owner_id(text: str) -> int | None:
+    """The number that one side of `--chown` is without a look into the image: nothing and `root` are 0 (BuildKit)."""
+    if text in ("", "root"):
+        return 0
+    digits = text.removeprefix("+")
+    number = int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 12 else None
+    return number if number is not None and number <= _OWNER_LIMIT else None
+
+
 def _user(files: FileView, name: str) -> list[str] | None:
     return next((row for row in _table(files, "etc/passwd", 7) if row[0] == name), None)
 
@@ -77,7 +88,7 @@ def _group_id(files: FileView, name: str) -> int | None:
 
 
 def chown_ids(files: FileView, owner: str, warn: Callable[[str], None]) -> tuple[int, int]:
-    """Uid and gid that `--chown=owner` means; without a group, a name brings its own and a number stands for both.
+    """Uid and gid that `--chown=owner` means; without a colon, a name brings its group and a number stands for both.
 
     As in BuildKit, a user that passwd does not know is 0:0, and a group that is not known changes nothing; `warn` is
     told.
@@ -85,8 +96,8 @@ def chown_ids(files: FileView, owner: str, warn: Callable[[str], None]) -> tuple
     Raises:
         BuildError: a name, and there is nothing at all in the image.
     """
-    name, _, group = owner.partition(":")
-    uid = _number(name)
+    name, colon, group = owner.partition(":")
+    uid = _owner_id(name)
     gid = uid
     if uid is None:
         _refuse_nothing(files, "etc/passwd", name, "user")
@@ -96,9 +107,11 @@ def chown_ids(files: FileView, owner: str, warn: Callable[[str], None]) -> tuple
             warn(f'user "{name}" is not in the image\'s /etc/passwd: taken for 0:0')
             uid = gid = 0
     assert gid is not None
-    if not group:
+    if not colon:
         return uid, gid
-    found = _group_id(files, group)
+    found = _owner_id(group)
+    if found is None:
+        found = next((_number(row[2]) for row in _table(files, "etc/group", 4) if row[0] == group), None)
     if found is None:
         _refuse_nothing(files, "etc/group", group, "group")
         warn(f'group "{group}" is not in the image\'s /etc/group: taken for {gid}')

@@ -8,7 +8,7 @@ from typing import BinaryIO, cast
 import pytest
 
 from pyoci.build.files import FileView
-from pyoci.build.operations.users import Account, run_account
+from pyoci.build.operations.users import Account, chown_ids, run_account
 from pyoci.digest import Digest, sha256_digest
 from pyoci.errors import BuildError
 from pyoci.layer.entry import Entry, LayerPath
@@ -27,6 +27,9 @@ class Files:
 
     def resolve(self, path: str) -> LayerPath:
         return LayerPath(path)
+
+    def children(self, path: str) -> list[Entry]:
+        return [Entry(LayerPath(name), "file") for name in self._files]
 
     def lookup_nofollow(self, path: str) -> Entry | None:
         content = self._files.get(path)
@@ -84,3 +87,35 @@ def test_what_a_step_wrote_is_read_again() -> None:
     assert run_account(view(files), "app").uid == 1000
     content["etc/passwd"] = PASSWD.replace(b"1000", b"1234")
     assert run_account(view(files), "app").uid == 1234
+
+
+@pytest.mark.parametrize(
+    ("owner", "ids"),
+    [
+        ("app", (1000, 1001)),
+        ("1000", (1000, 1000)),
+        ("app:", (1000, 0)),
+        ("1000:", (1000, 0)),
+        (":app", (0, 1001)),
+        ("root", (0, 0)),
+        ("app:root", (1000, 0)),
+        ("app:mail", (1000, 8)),
+        ("+5", (5, 5)),
+        ("7:+8", (7, 8)),
+        ("2147483647", (2147483647, 2147483647)),
+        ("2147483648", (0, 0)),
+        ("nobody:2147483648", (0, 0)),
+        ("app:nobody", (1000, 1001)),
+    ],
+)
+def test_owners(owner: str, ids: tuple[int, int]) -> None:
+    """BuildKit's reading: an empty side and root are 0, numbers have 32 bits and a sign."""
+    files = Files({"etc/passwd": PASSWD, "etc/group": GROUP}, known=True)
+    assert chown_ids(view(files), owner, lambda text: None) == ids
+
+
+@pytest.mark.parametrize("owner", ["root", "root:root", "0:root", "1:", ":1"])
+def test_owners_that_no_file_is_read_for(owner: str) -> None:
+    files = Files({}, known=True)
+    chown_ids(view(files), owner, lambda text: None)
+    assert files.opened == []

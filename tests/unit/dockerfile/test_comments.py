@@ -44,6 +44,7 @@ def test_what_looks_like_one(text: str, column: int, length: int) -> None:
         "WORKDIR /a#b",
         "ENV a=b#c",
         "USER a#b",
+        "USER app # as in BuildKit, part of the name",
     ],
 )
 def test_what_does_not(text: str) -> None:
@@ -62,8 +63,8 @@ def test_the_error_for_one() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["EXPOSE 80 # web", "USER app # x", "ENV a=b # c", "LABEL a=b # c", "STOPSIGNAL 9 # c",
-             "ONBUILD USER a # x", "HEALTHCHECK NONE # x", 'SHELL ["a"] # x', "ENV a=b \\\n # c\n c=d # e"]
+    "text", ["EXPOSE 80 # web", "ENV a=b # c", "LABEL a=b # c", "STOPSIGNAL 9 # c",
+             "ONBUILD STOPSIGNAL 9 # x", "HEALTHCHECK NONE # x", 'SHELL ["a"] # x', "ENV a=b \\\n # c\n c=d # e"]
 )  # fmt: skip
 def test_where_the_instruction_fails_for_it_alone_the_error_says_so(text: str) -> None:
     (message,) = messages(f"FROM x\n{text}\n")

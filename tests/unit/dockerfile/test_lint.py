@@ -83,6 +83,12 @@ CASES = [
         'Relative workdir "a" can have unexpected results if the base image changes',
         2,
     ),
+    (
+        "# escape=`\nFROM x\nWORKDIR c:\\a\n",
+        "WorkdirRelativePath",
+        'Relative workdir "c:\\\\a" can have unexpected results if the base image changes',
+        3,
+    ),
     ("FROM x\nENV VAR=1\nUSER $VRA\n", "UndefinedVar", "Usage of undefined variable '$VRA' (did you mean $VAR?)", 3),
     ("FROM x\nCOPY <<E /x\n$nothing_like_it\nE\n", "UndefinedVar", "Usage of undefined variable '$nothing_like_it'", 2),
     ("FROM x\nARG a=$nothing_like_it\n", "UndefinedVar", "Usage of undefined variable '$nothing_like_it'", 2),

@@ -68,3 +68,24 @@ def test_the_outline_of_a_stage_by_itself() -> None:
 def test_a_stage_by_its_number() -> None:
     dockerfile = read(f"FROM x\nARG a=1\nFROM x\nCOPY --from=0 b c\nCOPY --from={'9' * 5000} b c\n")
     assert [arg.name for arg in outline(dockerfile, INPUTS, dockerfile.stages[1]).args] == ["a"]
+
+
+def test_a_name_is_the_nearest_stage_s() -> None:
+    """Of several stages that declare an argument the target comes first, then what it builds on, then the others."""
+    text = (
+        "ARG TARGETARCH\n"
+        "FROM x AS common\nARG a=common b=common c=common\n"
+        "FROM x AS one\nARG a=one b=one d=one\nRUN --mount=type=secret,id=s true\n"
+        "FROM x AS two\nARG d=two\nRUN --mount=type=secret,id=s,required true\n"
+        "FROM common\nARG a=target\nARG TARGETARCH\nCOPY --from=one b c\nCOPY --from=two b c\n"
+    )
+    dockerfile = read(text)
+    found = outline(dockerfile, INPUTS, dockerfile.stages[3])
+    assert [(arg.name, arg.value, arg.location.line) for arg in found.args] == [
+        ("TARGETARCH", "", 1),
+        ("b", "common", 3),
+        ("c", "common", 3),
+        ("d", "one", 5),
+        ("a", "target", 11),
+    ]
+    assert [(need.id, need.required, need.location.line) for need in found.secrets] == [("s", False, 6)]

@@ -211,3 +211,14 @@ def test_large_inputs_take_time_in_proportion(text: str) -> None:
     with contextlib.suppress(DockerfileError):
         read(text)
     assert time.perf_counter() - begin < 5
+
+
+def test_a_nul_character_is_an_error_once() -> None:
+    (fault,) = faults(b"FROM x\n# \0\nRUN echo a \\\n  b\0c\nFOO\n")
+    assert fault.message == "a NUL character stands in this line"
+    assert place(fault) == (4, 4, 1)
+
+
+def test_a_file_in_utf_16_is_told_so() -> None:
+    (fault,) = faults("\ufeffFROM x\nRUN y\n".encode("utf-16-le"))
+    assert fault.hint == "an editor may have saved the file as UTF-16: save it as UTF-8"
