@@ -16,10 +16,11 @@ from pyoci.location import Location
 from pyoci.platforms import Platform
 from pyoci.progress import Reporter, TransferOutcome
 from pyoci.reference import Reference, parse_reference
+from pyoci.registry.blob_sink import MountFrom
 from pyoci.registry.client import RegistryClient
 from pyoci.registry.credentials import Credential, CredentialSource, FixedCredentials
 from pyoci.registry.hosts import HostsConfig, Network
-from pyoci.registry.repository import MountFrom, Repository
+from pyoci.registry.repository import Repository
 from tests.fakes.registry import FakeRegistry, fake_registry
 
 FAST = Network(connect_seconds=5, stall_seconds=0.25, commit_seconds=0.25, attempts=4)

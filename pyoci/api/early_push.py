@@ -40,7 +40,8 @@ from pyoci.values import dataclass, field
 if TYPE_CHECKING:
     from pyoci.api.leaks import LeakSearch
     from pyoci.api.services import Services
-    from pyoci.registry.repository import MountFrom, Repository
+    from pyoci.registry.blob_sink import MountFrom
+    from pyoci.registry.repository import Repository
 
 __all__ = ["EarlyPush", "Places", "early_push"]
 

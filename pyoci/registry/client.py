@@ -10,15 +10,19 @@ import time
 from collections.abc import Callable
 from random import random as _random
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from pyoci.progress import Reporter
 from pyoci.reference import Reference
 from pyoci.registry.credentials import Credential, CredentialFiles, CredentialSource, FixedCredentials
 from pyoci.registry.hosts import HostsConfig
 from pyoci.registry.leftovers import NOTHING_LEFT, Leftovers
-from pyoci.registry.repository import MountFrom, Repository
+from pyoci.registry.repository import Repository
 from pyoci.registry.session import Request, Session
 from pyoci.registry.spare_uploads import SpareUploads
+
+if TYPE_CHECKING:
+    from pyoci.registry.blob_sink import MountFrom
 
 __all__ = ["RegistryClient", "check_login", "connect"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
@@ -120,8 +120,8 @@ class ConfigTable:
         return value
 
 
-def read_toml(path: Path, *, home: Path) -> ConfigTable | None:
-    """The file's top table; None when there is no such file.
+def read_toml(path: Path, *, home: Path, concerns: Callable[[bytes], bool] = lambda raw: True) -> ConfigTable | None:
+    """The file's top table; None when there is no such file, or none that `concerns` us.
 
     Raises:
         UsageError: it cannot be read or is not TOML.
@@ -135,6 +135,8 @@ def read_toml(path: Path, *, home: Path) -> ConfigTable | None:
         raise UsageError(f"cannot read {path}: {error.strerror}") from error
     if len(raw) > _LIMIT:
         raise UsageError(f"{path} is longer than {_LIMIT} bytes")
+    if not concerns(raw):
+        return None
     import tomllib  # most have no such file
 
     try:

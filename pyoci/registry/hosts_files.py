@@ -6,6 +6,7 @@ Formats: containers-registries.conf(5), containers-certs.d(5).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from pyoci.content.limits import (
 )
 from pyoci.errors import UsageError
 from pyoci.layer.limits import DEFAULT_LIMITS, Limits
+from pyoci.regex import regex
 from pyoci.registry.config_table import ConfigTable, read_toml
 from pyoci.registry.hosts import HostsConfig, HostSettings, Mirror, MirrorUse, Network, Rule, repository_of
 from pyoci.registry.proxies import proxies_from_environment
@@ -24,6 +26,8 @@ from pyoci.values import dataclass, replace
 
 __all__ = ["HostFiles", "host_files", "load_hosts", "read_config", "read_registries_conf"]
 
+_NAMES_REGISTRIES = regex(rb"""^[ \t]*\[*[ \t]*["']?regist|\\""", re.MULTILINE)
+"""The names at the beginning of a line, or a backslash, by which TOML can spell them otherwise."""
 _USES: Mapping[str, MirrorUse] = {"all": "all", "digest-only": "digest-only", "tag-only": "tag-only"}
 
 
@@ -137,7 +141,7 @@ def read_registries_conf(path: Path, *, home: Path) -> tuple[Rule, ...]:
     Raises:
         UsageError: it cannot be read, is of version 1, or a rule is malformed.
     """
-    top = read_toml(path, home=home)
+    top = read_toml(path, home=home, concerns=_may_name_registries)
     if top is None:
         return ()
     if "registries" in top:
@@ -170,6 +174,13 @@ def read_registries_conf(path: Path, *, home: Path) -> tuple[Rule, ...]:
             )
         )
     return tuple(rules)
+
+
+def _may_name_registries(raw: bytes) -> bool:
+    """Whether a `registries.conf` may have a table or a key named `registry` or `registries`. Distributions ship files
+    of short names, which would take longer to read than everything else that is configured.
+    """
+    return _NAMES_REGISTRIES.search(raw) is not None
 
 
 def _podman_mirror(entry: str | ConfigTable, *, only_digests: bool) -> Mirror:

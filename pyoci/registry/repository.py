@@ -4,6 +4,8 @@ Reads ask the endpoints of the configuration in order (mirrors, then the registr
 Documents are at most 4 MiB and are checked before they are returned; blobs are streams that are verified at their
 end. Nothing is held in memory whole but documents. May be used from several threads.
 
+Most commands ask for little: what a method alone needs is imported there.
+
 Spec: distribution-spec, "Pulling", "Pushing", "Content Discovery", "Content Management".
 """
 
@@ -11,40 +13,35 @@ from __future__ import annotations
 
 import io
 import threading
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
-from typing import BinaryIO
-from urllib.parse import urlencode
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, BinaryIO
 
 from pyoci.content.protocols import ContentSource
-from pyoci.content.referrers import Referrer, referrer_entry
-from pyoci.content.successors import is_document
+from pyoci.content.successors import is_document, may_have_subject
 from pyoci.content.verify import VerifyingReader, read_document
 from pyoci.digest import Digest, sha256_digest
-from pyoci.errors import ContentError, ContentNotFound, DigestMismatch, InvalidDocument, Unauthorized, UsageError
+from pyoci.errors import ContentError, ContentNotFound, DigestMismatch, InvalidDocument, UsageError
 from pyoci.image.descriptor import Descriptor
 from pyoci.reference import Reference
-from pyoci.registry.download import open_blob
 from pyoci.registry.exchange import Exchange
 from pyoci.registry.hosts import Endpoint
 from pyoci.registry.leftovers import NOTHING_LEFT, Leftovers
-from pyoci.registry.listing import list_tags
 from pyoci.registry.manifests import ACCEPTED_TYPES, answered_descriptor, digest_in, verified_manifest
-from pyoci.registry.naming import NamedPush
-from pyoci.registry.referrers import FallbackIndexes, list_referrers
 from pyoci.registry.scopes import repository_scope
 from pyoci.registry.session import Request, Session
-from pyoci.registry.spare_uploads import SPARE_BYTES, SpareUploads
+from pyoci.registry.spare_uploads import SpareUploads
 from pyoci.registry.transport import Answer
-from pyoci.registry.upload import BlobUpload, UploadSession
 
-__all__ = ["MountFrom", "Repository"]
+if TYPE_CHECKING:
+    from pyoci.content.referrers import Referrer
+    from pyoci.registry.blob_sink import BlobSink, MountFrom
+    from pyoci.registry.naming import NamedPush
+    from pyoci.registry.referrers import FallbackIndexes
 
-MountFrom = Callable[[Descriptor], Sequence[str]]
-"""Repositories of the same registry that may have a blob, likeliest first: `library/alpine`."""
+__all__ = ["Repository"]
 
 _OK = frozenset({200})
 _STORED = frozenset({200, 201, 202})
-_MOUNT_ANSWERS = frozenset({201, 202, 400, 401, 403, 404, 405})
 _ACCEPT = {"Accept": ", ".join(ACCEPTED_TYPES)}
 _BUFFER = 1 << 16
 
@@ -69,8 +66,8 @@ class Repository:
         self._mount_from = mount_from
         self._leftovers = leftovers
         self._lock = threading.Lock()
-        self._opened: dict[Digest, UploadSession] = {}
-        self._fallbacks = FallbackIndexes(self._exchange, self._put_if, self.has)
+        self._made_blobs: BlobSink | None = None
+        self._made_fallbacks: FallbackIndexes | None = None
 
     def resolve(self, reference: str | None = None) -> Descriptor:
         """What a tag or digest means now; without one, the digest or tag of the repository's own reference.
@@ -148,6 +145,8 @@ class Repository:
                     f'{descriptor.digest} is "{found.media_type}" but was announced as "{descriptor.media_type}"'
                 )
             return io.BufferedReader(VerifyingReader(io.BytesIO(raw), descriptor))
+        from pyoci.registry.download import open_blob
+
         left = self._leftovers.take_partial(descriptor)
         return io.BufferedReader(open_blob(self._exchange, descriptor, left), _BUFFER)
 
@@ -169,13 +168,7 @@ class Repository:
                 descriptor.digest,
             )
             return
-        with self._lock:
-            opened = self._opened.pop(descriptor.digest, None)
-        writer = self._exchange.writer()
-        if opened is None and descriptor.size <= SPARE_BYTES:
-            opened = self._spares.take(writer)
-        kept = self._leftovers.take_upload(writer.name, descriptor)
-        self._upload(descriptor).send(stream, opened, kept)
+        self._blobs().put(descriptor, stream)
 
     def mount(self, descriptor: Descriptor) -> bool:
         """Whether a blob was brought in from another repository of this registry, by what `mount_from` names.
@@ -186,31 +179,9 @@ class Repository:
             RegistryError: the registry does not answer. A refusal to mount is not an error.
         """
         self._exchange.begin_writing()
-        if is_document(descriptor) or self._mount_from is None:
+        if is_document(descriptor):
             return False
-        endpoint = self._exchange.writer()
-        for origin in self._mount_from(descriptor):
-            if origin == endpoint.repository:
-                continue
-            request = self._exchange.request(
-                "POST",
-                endpoint,
-                f"blobs/uploads/?{urlencode({'mount': descriptor.digest, 'from': origin})}",
-                f"mount {descriptor.digest} from {origin}",
-                _MOUNT_ANSWERS,
-                extra_scopes=(repository_scope(origin, "pull"),),
-            )
-            try:
-                answer = self._session.send(request)
-            except Unauthorized:
-                continue  # the token server knows us, but not for the other repository
-            answer.finish()
-            if answer.status in (201, 202):
-                opened = None if answer.status == 201 else self._upload(descriptor).opened_by(answer)
-                self._keep(descriptor, opened)
-            if answer.status == 201:
-                return True
-        return False
+        return self._blobs().mount(descriptor)
 
     def put_manifest(self, raw: bytes, media_type: str, reference: str) -> None:
         """Stores a manifest or index under a tag or its digest; what it points at must be there already.
@@ -243,7 +214,8 @@ class Repository:
                 f"{what}: sent {sent}, the registry stored {stored[:100]}",
                 hint="the registry, or a proxy before it, changed the content",
             )
-        self._fallbacks.after_push(raw, media_type, answer)
+        if may_have_subject(raw):
+            self._fallbacks().after_push(raw, media_type, answer)
 
     def push(
         self,
@@ -270,6 +242,8 @@ class Repository:
             self._session.reporter.transfer_started(root.digest, "push", root.size)
             self._session.reporter.transfer_done(root.digest, "exists")
             return False
+        from pyoci.registry.naming import NamedPush
+
         push = NamedPush(self, root, self.reference.tag or root.digest, limits=self._exchange.limits, is_new=is_new)
         self._copy(push, source, jobs=jobs, there=sent())
         return True
@@ -281,6 +255,8 @@ class Repository:
         Raises:
             RegistryError, DigestMismatch, ContentNotFound, Cancelled: those that come before are here and listed.
         """
+        from pyoci.registry.naming import NamedPush
+
         self._exchange.begin_writing()
         listed: dict[Digest, set[Digest]] = {}
         missing = 0
@@ -314,7 +290,12 @@ class Repository:
                 return False
         except ContentError:
             return False  # there is no such tag, or it means what nobody can use any more
-        return referrer_entry(read_document(source.open(root), root, limits=self._exchange.limits), root) is None
+        raw = read_document(source.open(root), root, limits=self._exchange.limits)
+        if not may_have_subject(raw):
+            return True
+        from pyoci.content.referrers import referrer_entry
+
+        return referrer_entry(raw, root) is None
 
     def check_push(self) -> None:
         """Proves that this user may push here: opens an upload. What is sent next goes into it, if that is small.
@@ -324,9 +305,7 @@ class Repository:
             RegistryError: the registry does not answer or does not take pushes.
         """
         self._exchange.begin_writing()
-        nothing = Descriptor("application/octet-stream", sha256_digest(b""), 0)
-        upload = self._upload(nothing, f"push to {self.reference.familiar_name}")
-        self._spares.keep(self._exchange.writer(), upload)
+        self._blobs().check(self.reference.familiar_name)
 
     def delete(self, reference: str) -> None:
         """Deletes a tag, or a manifest by its digest.
@@ -354,7 +333,7 @@ class Repository:
             RegistryError, InvalidDocument: the list cannot be read or written.
         """
         self._exchange.begin_writing()
-        self._fallbacks.after_delete(subject, referrer)
+        self._fallbacks().after_delete(subject, referrer)
 
     def tags(self) -> Iterator[str]:
         """The repository's tags in the registry's order, read page by page.
@@ -363,6 +342,8 @@ class Repository:
             ContentNotFound: no such repository.
             RegistryError, InvalidDocument: the answer cannot be used.
         """
+        from pyoci.registry.listing import list_tags
+
         return list_tags(self._exchange)
 
     def referrers(self, digest: Digest, *, artifact_type: str = "") -> tuple[Descriptor, ...]:
@@ -371,27 +352,35 @@ class Repository:
         Raises:
             RegistryError, InvalidDocument: the answer cannot be used.
         """
+        from pyoci.registry.referrers import list_referrers
+
         return list_referrers(self._exchange, digest, artifact_type)
 
-    def _keep(self, descriptor: Descriptor, opened: UploadSession | None) -> None:
-        """Keeps an upload that a mount has opened, and cancels the one that an earlier try has left."""
+    def _blobs(self) -> BlobSink:
+        """Whatever sends blobs here: the same for all threads."""
+        from pyoci.registry.blob_sink import BlobSink
+
         with self._lock:
-            before = self._opened.pop(descriptor.digest, None)
-            if opened is not None:
-                self._opened[descriptor.digest] = opened
-        if before is not None:
-            self._upload(descriptor).cancel(before)
+            if self._made_blobs is None:
+                self._made_blobs = BlobSink(
+                    self._session, self._exchange, self._spares, mount_from=self._mount_from, leftovers=self._leftovers
+                )
+            return self._made_blobs
+
+    def _fallbacks(self) -> FallbackIndexes:
+        """Whatever keeps lists of referrers under tags: the same for all threads."""
+        from pyoci.registry.referrers import FallbackIndexes
+
+        with self._lock:
+            if self._made_fallbacks is None:
+                self._made_fallbacks = FallbackIndexes(self._exchange, self._put_if, self.has)
+            return self._made_fallbacks
 
     def _own(self) -> str:
         name = self.reference.digest or self.reference.tag
         if name is None:
             raise UsageError(f"{self.reference} has neither tag nor digest")
         return name
-
-    def _upload(self, descriptor: Descriptor, purpose: str = "") -> BlobUpload:
-        endpoint = self._exchange.writer()
-        purpose = purpose or f"push {self._exchange.spelled(descriptor.digest)}"
-        return BlobUpload(self._session, endpoint, descriptor, self._exchange.scopes(endpoint), purpose)
 
     def _manifest(self, method: str, endpoint: Endpoint, name: str, purpose: str) -> Request:
         return self._exchange.request(method, endpoint, f"manifests/{name}", purpose, _OK, headers=_ACCEPT)

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from pyoci.registry.hosts import Endpoint
-from pyoci.registry.upload import BlobUpload, UploadSession
 from pyoci.values import dataclass
+
+if TYPE_CHECKING:
+    from pyoci.registry.upload import BlobUpload, UploadSession
 
 __all__ = ["SPARE_BYTES", "SpareUploads"]
 

@@ -139,6 +139,8 @@ def test_an_unchanged_build_that_is_pushed_asks_for_its_tag_alone(build: Build, 
     assert "CACHED" in output
     assert asked == ["GET /v2/", "HEAD /v2/counted/manifests/1"], "what a loopback registry speaks, and the tag"
     assert not loaded & {"requests", "urllib3", "certifi", "concurrent.futures", "pyoci.api.building"}
+    assert not loaded & {"pyoci.registry.upload", "pyoci.registry.download", "pyoci.registry.naming"}
+    assert not loaded & {"pyoci.image.decode", "pyoci.content.graph"}, "no document is decoded"
 
 
 def test_the_kernel_sees_neither_socket_nor_process(build: Build, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -310,3 +311,31 @@ def test_a_configuration_that_was_named_must_be_there(tmp_path: Path) -> None:
             load_hosts(files, {}, tmp_path)
     (tmp_path / "mine.toml").write_text("")
     assert load_hosts(by_flag, {}, tmp_path).hosts == {}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[[registry]]\nlocation = "a.example"\n',
+        ' [[ registry ]]\nlocation = "a.example"\n',
+        '[["registry"]]\nlocation = "a.example"\n',
+        '[["\\u0072egistry"]]\nlocation = "a.example"\n',
+        '# of short names\n[aliases]\n"a" = "b/c"\n[[registry]]\nlocation = "a.example"\n',
+        'registry = [{location = "a.example"}]\n',
+    ],
+)
+def test_registries_are_found_however_they_are_spelled(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "registries.conf"
+    path.write_text(text)
+    assert [rule.prefix for rule in read_registries_conf(path, home=HOME)] == ["a.example"]
+
+
+def test_a_file_of_short_names_is_not_read_as_toml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Debian's shortnames.conf has a hundred lines that are no concern of ours."""
+    path = tmp_path / "shortnames.conf"
+    path.write_text('[aliases]\n  # registry\n  "fedora" = "registry.fedoraproject.org/fedora"\n')
+    monkeypatch.setitem(sys.modules, "tomllib", None)
+    assert read_registries_conf(path, home=HOME) == ()
+    path.write_text('[[registry]]\nlocation = "a.example"\n')
+    with pytest.raises(ImportError):
+        read_registries_conf(path, home=HOME)
