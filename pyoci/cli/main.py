@@ -5,6 +5,7 @@ Only the verb that is used is imported, so that `pyoci --version` costs little m
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -49,6 +50,10 @@ VERBS = {
 """Every verb with its line in the help, in the order shown."""
 
 _INTERRUPTED = 130
+_COLLECTED_AFTER = 50_000
+"""Objects, instead of 700: what a command makes it keeps, most of it from importing, and the collector would look at it
+again and again in vain.
+"""
 
 
 class _Command(Protocol):
@@ -105,6 +110,7 @@ def _run(verb: str, words: list[str]) -> int:
     from pyoci.cli.arguments import make_parser
     from pyoci.errors import Cancelled, PyociError, UsageError
 
+    gc.set_threshold(_COLLECTED_AFTER)
     signal.signal(signal.SIGTERM, _interrupt)
     command = cast("_Command", import_module(f"pyoci.cli.commands.{verb}"))
     parser = make_parser(verb, VERBS[verb])

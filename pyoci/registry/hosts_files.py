@@ -6,7 +6,6 @@ Formats: containers-registries.conf(5), containers-certs.d(5).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -18,7 +17,6 @@ from pyoci.content.limits import (
 )
 from pyoci.errors import UsageError
 from pyoci.layer.limits import DEFAULT_LIMITS, Limits
-from pyoci.regex import regex
 from pyoci.registry.config_table import ConfigTable, read_toml
 from pyoci.registry.hosts import HostsConfig, HostSettings, Mirror, MirrorUse, Network, Rule, repository_of
 from pyoci.registry.proxies import proxies_from_environment
@@ -26,8 +24,6 @@ from pyoci.values import dataclass, replace
 
 __all__ = ["HostFiles", "host_files", "load_hosts", "read_config", "read_registries_conf"]
 
-_NAMES_REGISTRIES = regex(rb"""^[ \t]*\[*[ \t]*["']?regist|\\""", re.MULTILINE)
-"""The names at the beginning of a line, or a backslash, by which TOML can spell them otherwise."""
 _USES: Mapping[str, MirrorUse] = {"all": "all", "digest-only": "digest-only", "tag-only": "tag-only"}
 
 
@@ -180,7 +176,17 @@ def _may_name_registries(raw: bytes) -> bool:
     """Whether a `registries.conf` may have a table or a key named `registry` or `registries`. Distributions ship files
     of short names, which would take longer to read than everything else that is configured.
     """
-    return _NAMES_REGISTRIES.search(raw) is not None
+    if any(mark in raw for mark in (b"\\", b'"""', b"'''")):
+        return (
+            True  # TOML can spell a name with the first, and what looks like a table may be in a text with the others
+        )
+    is_alias = False
+    for line in map(bytes.strip, raw.splitlines()):
+        if line.startswith(b"["):
+            is_alias = line == b"[aliases]"
+        if not is_alias and line.lstrip(b"[ \t\"'").startswith(b"regist"):
+            return True
+    return False
 
 
 def _podman_mirror(entry: str | ConfigTable, *, only_digests: bool) -> Mirror:

@@ -322,6 +322,9 @@ def test_a_configuration_that_was_named_must_be_there(tmp_path: Path) -> None:
         '[["\\u0072egistry"]]\nlocation = "a.example"\n',
         '# of short names\n[aliases]\n"a" = "b/c"\n[[registry]]\nlocation = "a.example"\n',
         'registry = [{location = "a.example"}]\n',
+        'unqualified-search-registries = ["x.example"]\nregistry = [{location = "a.example"}]\n[aliases]\na = "b"\n',
+        'note = """\n[aliases]\n"""\nregistry = [{location = "a.example"}]\n',
+        '[aliases]\nregistry = "docker.io/library/registry"\n  [[registry]]\nlocation = "a.example"\n',
     ],
 )
 def test_registries_are_found_however_they_are_spelled(text: str, tmp_path: Path) -> None:
@@ -333,7 +336,9 @@ def test_registries_are_found_however_they_are_spelled(text: str, tmp_path: Path
 def test_a_file_of_short_names_is_not_read_as_toml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Debian's shortnames.conf has a hundred lines that are no concern of ours."""
     path = tmp_path / "shortnames.conf"
-    path.write_text('[aliases]\n  # registry\n  "fedora" = "registry.fedoraproject.org/fedora"\n')
+    path.write_text(
+        '[aliases]\n  # registry\n  "registry" = "docker.io/library/registry"\n  "a" = "registry.example/a"\n'
+    )
     monkeypatch.setitem(sys.modules, "tomllib", None)
     assert read_registries_conf(path, home=HOME) == ()
     path.write_text('[[registry]]\nlocation = "a.example"\n')
