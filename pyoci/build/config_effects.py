@@ -23,6 +23,7 @@ from pyoci.dockerfile.instructions import (
 )
 from pyoci.dockerfile.ports import parse_port, port_names
 from pyoci.dockerfile.signals import is_signal
+from pyoci.dockerfile.windows_paths import with_backslashes, without_drive
 from pyoci.dockerfile.words import Word
 from pyoci.errors import DockerfileError
 from pyoci.image.config import ContainerConfig
@@ -46,11 +47,12 @@ ConfigInstruction: TypeAlias = (
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _DEFAULT_SHELL = ("/bin/sh", "-c")
+_WINDOWS_SHELL = ("cmd", "/S", "/C")
 
 
-def with_shell(config: ContainerConfig, command: str) -> tuple[str, ...]:
-    """The arguments that run a command line in the image's shell."""
-    return (*(config.shell or _DEFAULT_SHELL), command)
+def with_shell(config: ContainerConfig, command: str, os: str) -> tuple[str, ...]:
+    """The arguments that run a command line in the image's shell, or in that of its system."""
+    return (*(config.shell or (_WINDOWS_SHELL if os == "windows" else _DEFAULT_SHELL)), command)
 
 
 def set_variable(env: tuple[str, ...], name: str, value: str) -> tuple[str, ...]:
@@ -62,8 +64,15 @@ def set_variable(env: tuple[str, ...], name: str, value: str) -> tuple[str, ...]
     return (*env, entry)
 
 
-def next_workdir(current: str, path: str) -> str:
-    """The config's WorkingDir after `WORKDIR path`: an absolute path as written, a relative one joined and cleaned."""
+def next_workdir(current: str, path: str, os: str) -> str:
+    """The config's WorkingDir after `WORKDIR path`: an absolute path as written, a relative one joined and cleaned. For
+    Windows always cleaned, with backslashes and without a drive.
+
+    Raises:
+        DockerfileError: it is on another drive.
+    """
+    if os == "windows":
+        return with_backslashes(joined_path(without_drive(current), without_drive(path)))
     return path if path.startswith("/") else joined_path(current, path)
 
 
@@ -79,7 +88,7 @@ def joined_path(current: str, path: str) -> str:
 
 
 def apply_effect(
-    config: ContainerConfig, instruction: ConfigInstruction, *, cmd_is_set: bool
+    config: ContainerConfig, instruction: ConfigInstruction, *, cmd_is_set: bool, os: str
 ) -> tuple[ContainerConfig, str]:
     """The config after the instruction, and its history text.
 
@@ -102,10 +111,10 @@ def apply_effect(
         case User():
             return replace(config, user=instruction.user.text), f"USER {instruction.user.text}"
         case Cmd():
-            args = _command(config, instruction)
+            args = _command(config, instruction, os)
             return replace(config, cmd=args, args_escaped=True), f"CMD {go_quoted_list(args)}"
         case Entrypoint():
-            args = _command(config, instruction)
+            args = _command(config, instruction, os)
             cmd = config.cmd if cmd_is_set else None
             return replace(config, entrypoint=args, cmd=cmd), f"ENTRYPOINT {go_quoted_list(args)}"
         case Shell():
@@ -132,10 +141,10 @@ def _go_list(words: tuple[str, ...] | list[str]) -> str:
     return "[" + " ".join(words) + "]"
 
 
-def _command(config: ContainerConfig, instruction: Cmd | Entrypoint) -> tuple[str, ...]:
+def _command(config: ContainerConfig, instruction: Cmd | Entrypoint, os: str) -> tuple[str, ...]:
     if instruction.form == "exec":
         return instruction.arguments
-    return with_shell(config, " ".join(instruction.arguments))
+    return with_shell(config, " ".join(instruction.arguments), os)
 
 
 def _ports(word: Word) -> list[str]:

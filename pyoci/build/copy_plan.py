@@ -11,6 +11,7 @@ from pyoci.build.steps import ContextStep, CopySource, CopyStep, InlineFile
 from pyoci.dockerfile.chmod import parse_mode
 from pyoci.dockerfile.expand import expand
 from pyoci.dockerfile.instructions import Add, Copy
+from pyoci.dockerfile.windows_paths import without_drive
 from pyoci.dockerfile.words import Word
 from pyoci.errors import DockerfileError, located
 from pyoci.values import replace
@@ -42,7 +43,7 @@ def plan_copy(planner: StagePlanner, instruction: Copy | Add) -> None:
         sources.append(replace(source, input=1 + inputs.index(added)))
     step = CopyStep(
         sources=tuple(sources),
-        destination=absolute_destination(planner.config.working_dir or "/", instruction.destination.text),
+        destination=_destination(planner, instruction.destination),
         inline=tuple(InlineFile(heredoc.name, heredoc.text) for heredoc in instruction.heredocs),
         chown=_text(instruction.chown),
         chmod=chmod,
@@ -59,6 +60,19 @@ def _text(word: Word | None) -> str:
     return word.text if word is not None else ""
 
 
+def _destination(planner: StagePlanner, word: Word) -> str:
+    workdir = planner.config.working_dir or "/"
+    return absolute_destination(_path(planner, workdir, word), _path(planner, word.text, word))
+
+
+def _path(planner: StagePlanner, text: str, word: Word) -> str:
+    """A path that the word gives as the stage's platform means it."""
+    if planner.platform.os != "windows":
+        return text
+    with located(word.location):
+        return without_drive(text)
+
+
 def absolute_destination(workdir: str, text: str) -> str:
     """The destination from the root, with its trailing slash if it says that it is a directory."""
     is_directory = text in ("", ".") or text.endswith(("/", "/."))
@@ -70,13 +84,13 @@ def _source(planner: StagePlanner, instruction: Copy | Add, word: Word) -> tuple
     """The vertex that a source argument reads from, and what of it; its position is not set yet."""
     if isinstance(instruction, Copy):
         refuse_remote(word)
-        return _copy_source(planner, instruction), CopySource(0, word.text)
+        return _copy_source(planner, instruction), CopySource(0, _path(planner, word.text, word))
     remote = remote_source(instruction, word, planner.options.epoch)
     if remote is not None:
         added = vertex(remote.step, title=f"ADD {shown_source(word.text)}", location=word.location)
         return planner.stages.add(added), CopySource(0, remote.path, pattern=False, unpack=remote.unpack)
     context = planner.stages.add(vertex(ContextStep(_MAIN_CONTEXT)))
-    return context, CopySource(0, word.text, unpack=instruction.unpack is not False)
+    return context, CopySource(0, _path(planner, word.text, word), unpack=instruction.unpack is not False)
 
 
 def _copy_source(planner: StagePlanner, instruction: Copy) -> VertexID:

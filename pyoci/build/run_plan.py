@@ -46,7 +46,7 @@ def plan_run(planner: StagePlanner, instruction: Run) -> None:
     command = run_command(instruction)
     args = command.arguments
     if command.form == "shell":
-        args = with_shell(planner.config, " ".join(args))
+        args = with_shell(planner.config, " ".join(args), planner.platform.os)
     if not args or not args[0]:
         raise DockerfileError(
             "RUN has no command", hint='write RUN ["program", "argument"]', location=instruction.location

@@ -27,6 +27,7 @@ from pyoci.dockerfile.instructions import (
 )
 from pyoci.dockerfile.lexer import ExpansionError
 from pyoci.dockerfile.parser import parse_trigger
+from pyoci.dockerfile.windows_paths import without_drive
 from pyoci.errors import DockerfileError, located
 from pyoci.image.config import ContainerConfig, History
 from pyoci.image.image import Image
@@ -65,6 +66,8 @@ class PlannedStage:
     @classmethod
     def scratch(cls, start: VertexID, platform: Platform) -> PlannedStage:
         """The beginning over an empty file system."""
+        if platform.os == "windows":
+            return cls(start, ContainerConfig(working_dir="\\"), platform, StageVariables({}))
         config = ContainerConfig(env=(f"PATH={DEFAULT_PATH}",), working_dir="/")
         return cls(start, config, platform, StageVariables({"PATH": DEFAULT_PATH}))
 
@@ -83,7 +86,7 @@ class PlannedStage:
         if not any(entry.startswith("PATH=") for entry in config.env) and platform.os != "windows":
             config = replace(config, env=set_variable(config.env, "PATH", DEFAULT_PATH))
         if config.working_dir:
-            config = replace(config, working_dir=next_workdir("/", config.working_dir))
+            config = replace(config, working_dir=next_workdir("/", config.working_dir, platform.os))
         variables = StageVariables(dict(entry.partition("=")[::2] for entry in config.env))
         triggers = config.on_build
         config = replace(config, on_build=())
@@ -248,8 +251,10 @@ class StagePlanner:
             raise trailing_comment_error(type(instruction).__name__.upper(), comment) from None
 
     def _workdir(self, instruction: Workdir) -> None:
-        path = next_workdir(self.config.working_dir or "/", instruction.path.text)
+        path = next_workdir(self.config.working_dir or "/", instruction.path.text, self.platform.os)
         self.config = replace(self.config, working_dir=path)
+        if self.platform.os == "windows":
+            path = without_drive(path)
         self._locations["workdir"] = instruction.location
         if path != "/":
             step = WorkdirStep(joined_path("/", path), self.config.user, self.options.epoch)
@@ -274,7 +279,7 @@ class StagePlanner:
             instruction, Cmd | Entrypoint | Env | Expose | Healthcheck | Label | Shell | Stopsignal | User | Volume
         ):
             raise DockerfileError(f"{instruction.keyword} cannot stand here", location=instruction.location)
-        self.config, text = apply_effect(self.config, instruction, cmd_is_set=self._cmd_is_set)
+        self.config, text = apply_effect(self.config, instruction, cmd_is_set=self._cmd_is_set, os=self.platform.os)
         if isinstance(instruction, Env):
             self.variables.environment.update((pair.name.text, pair.value.text) for pair in instruction.pairs)
         if isinstance(instruction, Cmd):

@@ -14,6 +14,7 @@ from pyoci.dockerfile.parser import parse_trigger
 from pyoci.dockerfile.paths import clean
 from pyoci.dockerfile.ports import parse_port
 from pyoci.dockerfile.suggest import nearest
+from pyoci.dockerfile.windows_paths import is_absolute
 from pyoci.dockerfile.words import Word
 from pyoci.errors import DockerfileError, PyociError
 from pyoci.location import Location
@@ -232,7 +233,8 @@ class _Checker:
 
     def _workdir(self, workdir: ins.Workdir) -> None:
         path = workdir.path.text
-        if not self._state.has_workdir and not path.startswith("/"):
+        for_windows = self._inputs.target_platform.os == "windows"
+        if not self._state.has_workdir and not path.startswith("/") and not (for_windows and is_absolute(path)):
             message = f"Relative workdir {go_quoted(path)} can have unexpected results if the base image changes"
             self._report("WorkdirRelativePath", message, workdir.path.location, workdir)
         self._state.has_workdir = True

@@ -38,6 +38,7 @@ def built(case: Case, directory: Path, base: Path) -> dict[str, Any]:
     request = BuildRequest(
         context=str(context),
         target=case.options.get("target", ""),
+        platforms=(case.options["platform"],) if "platform" in case.options else (),
         build_args=case.args,
         build_contexts={"base": f"oci-layout://{base}:latest", **contexts},
         outputs=(Output("oci", str(output)),),

@@ -276,3 +276,11 @@ def test_options_from_outside_stand_in_for_those_of_the_file() -> None:
     dockerfile = read("# check=skip=all\nFROM x\nCMD a\n")
     assert check_dockerfile(dockerfile, inputs) == []
     assert len(check_dockerfile(dockerfile, inputs, options=CheckOptions())) == 1
+
+
+@pytest.mark.parametrize(("path", "relative"), [("c:/a", False), ("/a", False), ("a", True), ("d:/a", True)])
+def test_a_relative_workdir_for_windows(path: str, *, relative: bool) -> None:
+    inputs = CheckInputs(builtins={}, target_platform=Platform("windows", "amd64"))
+    findings = check_dockerfile(read(f"FROM x\nWORKDIR {path}\n"), inputs)
+    rules = [finding.rule.name for finding in findings]
+    assert ("WorkdirRelativePath" in rules) == relative
