@@ -104,6 +104,7 @@ def symlink(target: str, *, uid: int = 0, gid: int = 0, mtime: int = 0) -> Node:
 
 
 def hardlink(target: str) -> Node:
+    """Another name of a file; what writers of layers say of it is what they say of the file."""
     return Node("hardlink", 0o644, link=target)
 
 
@@ -144,6 +145,8 @@ def changes_of(items: Mapping[str, Item], *, parents: bool = True) -> MemoryChan
             changes.append(Opaque(path) if given.opaque else Remove(path))
             continue
         node = file(given) if isinstance(given, bytes) else given
+        if node.type == "hardlink" and isinstance(target := items.get(node.link), Node):
+            node = replace(target, type="hardlink", link=node.link, content=b"", device=(0, 0))
         attributes = Entry(path, node.type, node.mode, node.uid, node.gid, len(node.content), node.mtime, node.link)
         changes.append(Upsert(replace(attributes, device=node.device, xattrs=dict(node.xattrs))))
         contents[path] = node.content

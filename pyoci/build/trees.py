@@ -128,7 +128,7 @@ class Trees:
         index = self._index(layer)
         described = {path for path, code in zip(index.paths, index.codes, strict=True) if code == "d"}
         missing: set[LayerPath] = set()
-        for path in index.paths:
+        for path in (*index.paths, *(f"{directory}/" for directory in index.opaque)):
             parent = path
             while parent:
                 parent = parent.rpartition("/")[0]

@@ -22,6 +22,7 @@ from pyoci.layer.entry import Change, Entry, LayerPath, Opaque, Remove, Upsert
 from pyoci.layer.file_content import write_content
 from pyoci.layer.index import IndexPayload
 from pyoci.layer.limits import DEFAULT_LIMITS, Limits
+from pyoci.layer.links import OwnLinks
 from pyoci.layer.paths import ROOT, join, parent_of, tree_key
 from pyoci.layer.recorded import DEVICE_XATTR, encode_device
 from pyoci.layer.tar_reader import TarReader
@@ -134,10 +135,13 @@ class _Unpacking:
         if not self._merge:
             self._note_made(ROOT, replaced=False)
         path = ROOT
+        links = OwnLinks()
         try:
             while (entry := self._reader.next()) is not None:
                 path = entry.path
                 change = interpret(entry)
+                if change is not None:
+                    change = links.followed(change)
                 self._payload = None
                 if isinstance(change, Upsert):
                     self._put(change.entry)
@@ -249,8 +253,7 @@ class _Unpacking:
             raise _dangling(entry) from error
         finally:
             os.close(source)
-        if target in self.attributes.owners:
-            self.attributes.owners[entry.path] = self.attributes.owners[target]
+        self.attributes.set_again(name, parent, entry, found)
 
     def _put_special(self, entry: Entry, parent: int, name: str) -> None:
         try:
@@ -264,8 +267,6 @@ class _Unpacking:
             os.symlink(entry.link, name, dir_fd=parent)
         elif entry.type == "fifo":
             os.mkfifo(name, 0o600, dir_fd=parent)
-        elif entry.type == "char" and entry.device == (0, 0) and not self._merge:
-            raise LayerError(f'the device 0:0 at "{entry.path}" would hide a file of the layers below')
         elif not self._make_device(entry, parent, name):
             return
         self.attributes.set_by_name(name, parent, entry)

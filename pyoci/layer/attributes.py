@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
+from contextlib import suppress
 from typing import Literal
 
 from pyoci.errors import LayerError
+from pyoci.layer.changes import CAPABILITY
 from pyoci.layer.entry import Entry
 from pyoci.layer.recorded import OWNER_XATTR, RESERVED_XATTRS, encode_owner
 from pyoci.values import dataclass
@@ -15,6 +18,7 @@ __all__ = ["Attributes", "Skipped", "seconds"]
 
 _REFUSALS = frozenset((errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EINVAL, errno.ERANGE, errno.E2BIG, errno.ENOSPC))
 _TIME_LIMIT = (1 << 63) // 10**9
+_OLD_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 _LINK_REASON = "only files and directories can have it"
 
 
@@ -82,6 +86,47 @@ class Attributes:
         if entry.type != "symlink":
             os.chmod(name, entry.mode, dir_fd=dir_fd)
         mtime = seconds(entry.mtime)
+        os.utime(name, (mtime, mtime), dir_fd=dir_fd, follow_symlinks=False)
+
+    def set_again(self, name: str, dir_fd: int, link: Entry, found: os.stat_result) -> None:
+        """As `set`, of a file that has attributes already, as the entry of a hard link at this name says (as in
+        containerd and docker).
+
+        Raises:
+            LayerError, OSError: as `set`.
+        """
+        if not stat.S_ISREG(found.st_mode):
+            self._set_special_again(name, dir_fd, link, found)
+            return
+        try:
+            descriptor = os.open(name, _OLD_FILE, dir_fd=dir_fd)
+        except PermissionError:
+            os.chmod(name, 0o600, dir_fd=dir_fd)
+            descriptor = os.open(name, _OLD_FILE, dir_fd=dir_fd)
+        try:
+            if self._chown:
+                self._set_owner(link, descriptor, None)
+            else:
+                self._record_owner(descriptor, link)
+            with suppress(OSError):  # mostly there is none; giving the file away would have removed it
+                os.removexattr(descriptor, CAPABILITY)
+            self.set(descriptor, link)
+        finally:
+            os.close(descriptor)
+
+    def _set_special_again(self, name: str, dir_fd: int, link: Entry, found: os.stat_result) -> None:
+        if self._chown:
+            self._set_owner(link, name, dir_fd)
+        elif link.uid or link.gid:
+            self.owners[link.path] = self.owners[link.link] = (link.uid, link.gid)
+        else:
+            self.owners.pop(link.path, None)
+            self.owners.pop(link.link, None)
+        for key in link.xattrs:
+            self._skip(key, _LINK_REASON, link.path)
+        if not stat.S_ISLNK(found.st_mode):
+            os.chmod(name, link.mode, dir_fd=dir_fd)
+        mtime = seconds(link.mtime)
         os.utime(name, (mtime, mtime), dir_fd=dir_fd, follow_symlinks=False)
 
     def _set_owner(self, entry: Entry, target: int | str, dir_fd: int | None) -> None:

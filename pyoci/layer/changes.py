@@ -18,9 +18,20 @@ from pyoci.layer.paths import change_key, parent_of, parents_of, tree_key
 from pyoci.layer.whiteout import LINK_DIRECTORY
 from pyoci.values import replace
 
-__all__ = ["ChangeBuilder", "as_hardlink", "implied_directory", "normalized", "sorted_changes", "with_parents"]
+__all__ = [
+    "CAPABILITY",
+    "ChangeBuilder",
+    "as_hardlink",
+    "described_by",
+    "implied_directory",
+    "normalized",
+    "sorted_changes",
+    "with_parents",
+]
 
 T = TypeVar("T")
+CAPABILITY = "security.capability"
+"""The attribute that the kernel drops when a file is given an owner."""
 
 
 def implied_directory(path: LayerPath) -> Entry:
@@ -29,8 +40,19 @@ def implied_directory(path: LayerPath) -> Entry:
 
 
 def as_hardlink(entry: Entry, path: LayerPath, target: LayerPath) -> Entry:
-    """The entry by which `path` becomes another name of what `entry` describes at `target`."""
-    return replace(entry, path=path, type="hardlink", link=target, size=0, device=(0, 0), xattrs={})
+    """The entry by which `path` becomes another name of what `entry` describes at `target`.
+
+    It says all that the entry says, since engines that unpack it set owner, mode, time and attributes again, and a file
+    that is given an owner loses its capabilities.
+    """
+    return replace(entry, path=path, type="hardlink", link=target, size=0, device=(0, 0))
+
+
+def described_by(entry: Entry, link: Entry) -> Entry:
+    """What a file is after the entry of a hard link to it was unpacked: as the link says, the last one that speaks."""
+    kept = {key: value for key, value in entry.xattrs.items() if key != CAPABILITY} if entry.xattrs else {}
+    mode = entry.mode if entry.type == "symlink" else link.mode
+    return replace(entry, mode=mode, uid=link.uid, gid=link.gid, mtime=link.mtime, xattrs={**kept, **link.xattrs})
 
 
 class _Node(Generic[T]):
@@ -82,6 +104,8 @@ class ChangeBuilder(Generic[T]):
             if entry.type == "hardlink" and entry.link.startswith(f"{path}/"):
                 raise LayerError(f'the hard link "{path}" replaces the directory that holds its target "{entry.link}"')
         self._enter(path)
+        if node is not None:
+            node.entry = described_by(node.entry, entry)
         self._nodes[path] = node or _Node(entry, payload)
 
     def _link_target(self, entry: Entry) -> _Node[T]:

@@ -28,6 +28,8 @@ _BLOCK = 1 << 20
 _HEADER_LIMIT = 1 << 17
 _MAGIC_BYTES = 6
 _TAR_BLOCK = 512
+_ZSTD_WINDOW_LOG = 29
+"""Of the memory that a frame may ask for: 512 MiB, as much as containerd gives."""
 _MAGIC: tuple[tuple[bytes, ArchiveCompression], ...] = (
     (b"\x1f\x8b\x08", "gzip"),
     (b"\x28\xb5\x2f\xfd", "zstd"),
@@ -86,17 +88,16 @@ def open_decompressed(
 ) -> BinaryIO:
     """The uncompressed bytes of `stream`, which is read to its end when they are; closing closes both if it is `owned`.
 
-    What is said to be compressed and begins as a tar, or as what is compressed otherwise, is taken for that, as every
-    engine does: docker 20.10 calls a plain layer `tar.gzip` that it mounted from another repository.
+    What begins as a tar, or as gzip or zstd, is taken for that whatever it is said to be, as engines do: docker 20.10
+    calls a plain layer `tar.gzip` that it mounted from another repository, and containerd looks at what a docker layer
+    called `tar` is.
 
     Reading raises LayerError when the data is damaged, cut short, followed by garbage, or more than the limits allow.
     """
-    if compression == "none":
-        return stream
-    if compression in ("gzip", "zstd"):
+    if compression in ("none", "gzip", "zstd"):
         head, stream = _peeked(stream, _TAR_BLOCK, owned=owned)
         found = compression_of(head)
-        if found == "none" and _begins_a_tar(head):
+        if _begins_a_tar(head) or (compression == "none" and found not in ("gzip", "zstd")):
             return stream
         compression = found if found in ("gzip", "zstd") else compression
     return cast("BinaryIO", _Decompressed(stream, compression, limits, owned))
@@ -293,7 +294,8 @@ def _decoder(compression: ArchiveCompression) -> tuple[Callable[[], _Decoder], t
             )
         case "zstd":
             zstd = zstd_module()
-            return zstd.ZstdDecompressor, (zstd.ZstdError,)
+            options = {zstd.DecompressionParameter.window_log_max: _ZSTD_WINDOW_LOG}
+            return (lambda: zstd.ZstdDecompressor(options=options)), (zstd.ZstdError,)
         case "bzip2":
             import bz2
 

@@ -20,6 +20,7 @@ from pyoci.layer.changes import ChangeBuilder
 from pyoci.layer.compression import open_decompressed
 from pyoci.layer.entry import Change, Entry, EntryType, LayerPath, Opaque, Remove, Upsert
 from pyoci.layer.limits import DEFAULT_LIMITS, Limits
+from pyoci.layer.links import OwnLinks
 from pyoci.layer.readahead import HashedReadAhead
 from pyoci.layer.sparse import Region
 from pyoci.layer.tar_reader import TarReader
@@ -210,12 +211,14 @@ def index_layer(
         DigestMismatch: it has another diff ID.
     """
     builder: ChangeBuilder[IndexPayload] = ChangeBuilder()
+    links = OwnLinks()
     with HashedReadAhead(open_decompressed(stream, compression, limits=limits, owned=False)) as source:
         reader = TarReader(cast("BinaryIO", source), limits=limits)
         while (entry := reader.next()) is not None:
             change = interpret(entry) if whiteouts else Upsert(entry)
             if change is None:
                 continue
+            change = links.followed(change)
             if entry.type == "file" and isinstance(change, Upsert):
                 digest = hashlib.sha256()
                 while piece := reader.piece():

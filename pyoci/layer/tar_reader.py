@@ -1,6 +1,6 @@
 """A tar as a stream of entries with their content, in one pass and bounded memory.
 
-Reads ustar, pax (global headers too), GNU long names, base-256 numbers and sparse files. Whatever is malformed is a
+Reads ustar, pax, GNU long names, base-256 numbers and sparse files. Whatever is malformed is a
 LayerError that names the entry and the byte at which its header begins: nothing is guessed or passed over. Names come
 out as LayerPaths.
 """
@@ -35,7 +35,6 @@ _ID_LIMIT = 0xFFFFFFFE
 """The largest uid and gid; one more means "leave it" to chown."""
 _XATTR = "SCHILY.xattr."
 _NO_XATTRS: dict[str, bytes] = {}
-_NOT_GLOBAL = ("path", "linkpath", "size")
 
 
 class TarReader:
@@ -54,7 +53,6 @@ class TarReader:
         self._left = 0
         self._padding = 0
         self._holes: Iterator[bytes | memoryview] | None = None
-        self._globals: dict[str, bytes] = {}
         self._name = ""
         self._count = 0
         self._content_bytes = 0
@@ -152,12 +150,17 @@ class TarReader:
         return b"".join(parts)
 
     def _skip_body(self) -> None:
-        left = self._left + self._padding
+        left, padding = self._left + self._padding, self._padding
         self._left = self._padding = 0
         self._holes = None
         while left:
             if self._next == len(self._buffer):
-                self._refill()
+                try:
+                    self._refill()
+                except LayerError:
+                    if left > padding:
+                        raise
+                    return  # nothing but the padding of the last file is missing, which Go's reader does not miss
             step = min(left, len(self._buffer) - self._next)
             self._next += step
             left -= step
@@ -187,7 +190,7 @@ class TarReader:
             if flag == b"x":
                 records += parse_records(data)
             elif flag == b"g":
-                self._add_globals(parse_records(data))
+                parse_records(data)  # for what is malformed; what they say is for no engine (containerd, docker)
             elif flag == b"L":
                 long_name = data.partition(b"\0")[0]
             else:
@@ -201,18 +204,6 @@ class TarReader:
         data = self._take(size)
         self._take(-size % _BLOCK)
         return data
-
-    def _add_globals(self, records: list[tuple[str, bytes]]) -> None:
-        for key, value in records:
-            if key in _NOT_GLOBAL or key.startswith("GNU.sparse."):
-                raise ValueError(f"a global pax header sets {key} for all entries")
-            if value:
-                self._globals[key] = value
-            else:
-                self._globals.pop(key, None)
-        size = sum(len(key) + len(value) for key, value in self._globals.items())
-        if size > self._limits.header_bytes:
-            raise ValueError(f"the global pax headers have more than {self._limits.header_bytes} bytes")
 
     def _finish(self) -> None:
         """Reads what follows the first zero block: another one, then only the zeros of a record's padding."""
@@ -247,8 +238,8 @@ class TarReader:
         size = parse_number(size_field)
         uid, gid, mtime = parse_number(uid_field), parse_number(gid_field), parse_number(mtime_field)
         xattrs = _NO_XATTRS
-        if record_list or self._globals:
-            records = {**self._globals, **dict(record_list)}
+        if record_list:
+            records = dict(record_list)
             name = records.get("GNU.sparse.name") or records.get("path") or name
             link = records.get("linkpath") or link
             self._name = text(name)

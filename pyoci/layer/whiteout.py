@@ -2,7 +2,9 @@
 
 Spec: image-spec layer.md#whiteouts. AUFS bookkeeping at the top of a layer (`.wh..wh.aufs`, `.wh..wh.orph`,
 `.wh..wh.plnk`) is read as docker reads it: left out, except that files below `.wh..wh.plnk` may be the targets of
-hard links.
+hard links. A character device 0:0 is what overlayfs keeps a whiteout as, and layers that were made of its directories
+have them as such; containerd and docker unpack them as they are, so that they hide what is below. The root directory is
+of nobody's making: containerd passes over its entry.
 """
 
 from __future__ import annotations
@@ -20,13 +22,17 @@ LINK_DIRECTORY = LayerPath(".wh..wh.plnk")
 
 
 def interpret(entry: Entry) -> Change | None:
-    """What an entry of a layer's tar means; None for AUFS bookkeeping.
+    """What an entry of a layer's tar means; None for AUFS bookkeeping and for the root directory.
 
     Raises:
         LayerError: a whiteout that names nothing, leads elsewhere or is a directory.
     """
     path = entry.path
     if _PREFIX not in path:
+        if entry.type == "char" and entry.device == (0, 0):
+            return Remove(path)
+        if entry.type == "dir" and not path:
+            return None
         return Upsert(entry)
     directory, _, name = path.rpartition("/")
     if path.startswith(_META) and path != _OPAQUE:

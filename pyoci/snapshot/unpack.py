@@ -104,6 +104,7 @@ def _apply_all(
 ) -> Applied:
     root = os.open(files, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
+        os.fchmod(root, 0o755)  # whatever the umask is
         entries, skipped = 0, list[Skipped]()
         applied = Applied(0, {}, (), False)
         for blob in blobs:

@@ -93,7 +93,7 @@ def place_selection(
         entry = placement.entry(piece.entry, path)
         inode = files.inode(piece.entry)
         if inode is not None and names.setdefault(inode, path) != path:
-            to.put(replace(entry, type="hardlink", link=names[inode], size=0, xattrs={}))
+            to.put(replace(entry, type="hardlink", link=names[inode], size=0))
             continue
         to.put(entry, FromFiles(files, piece.entry) if entry.type == "file" else None)
 

@@ -26,7 +26,7 @@ from pyoci.image.image import Layer
 from pyoci.layer.index import LayerIndex, index_layer
 from pyoci.snapshot.protocols import Snapshotter
 from pyoci.store import Store
-from tests.builders import make_image, make_layer
+from tests.builders import directory, make_image, make_layer, opaque
 
 PATIENCE_SECONDS = 30
 
@@ -179,3 +179,13 @@ def test_wrong_bytes_are_called_so_and_had_elsewhere(
         with pytest.raises(DigestMismatch, match="expected"):
             trees_over(origin, tmp_path).of(large[1])
     assert set(origin.waited) == {True}
+
+
+def test_a_directory_that_a_layer_only_empties_is_what_it_was(tmp_path: Path) -> None:
+    """As in containerd, which makes the directory of an opaque marker with the attributes that it has below."""
+    below = make_layer({"a": directory(mode=0o700, uid=10), "a/x": b"x", "b": directory(uid=3)})
+    above = make_layer({"a": opaque()}, parents=False)
+    content, image = make_image([below, above])
+    trees = trees_over(content, tmp_path)
+    implied = trees.implied(image.layers)
+    assert {path: (entry.mode, entry.uid) for path, entry in implied.items() if path} == {"a": (0o700, 10)}

@@ -14,7 +14,8 @@ from pyoci.errors import LayerError
 from pyoci.layer.apply import Applied, ApplyPolicy, apply_layer
 from pyoci.layer.attributes import Skipped
 from pyoci.layer.directories import remove_tree
-from pyoci.layer.entry import Entry, LayerPath
+from pyoci.layer.entry import Entry, LayerPath, Upsert
+from pyoci.layer.index import index_layer
 from pyoci.layer.recorded import DEVICE_XATTR, OWNER_XATTR, decode_device, decode_owner
 from tests.builders import Item, device, directory, fifo, file, hardlink, make_layer, opaque, removed, symlink
 from tests.unit.layer.tars import END, member, tar_of
@@ -99,9 +100,40 @@ def test_files_directories_links_and_pipes(root: Path) -> None:
     assert (applied.entries, applied.owners, applied.skipped, applied.opaque_root) == (7, {}, (), False)
 
 
-def test_the_root_entry_is_the_root(root: Path) -> None:
-    apply({"": directory(mode=0o711, uid=5, mtime=77), "f": b""}, root)
-    assert (stat.S_IMODE(root.stat().st_mode), root.stat().st_mtime, owner(root)) == (0o711, 77, (5, 0))
+@pytest.mark.parametrize("policy", [OVERLAY, MERGE])
+def test_a_hard_link_describes_the_file_again(policy: ApplyPolicy, root: Path) -> None:
+    """As in containerd: owner, mode and time of the last entry; attributes add up; an owner ends capabilities."""
+    capability = {"SCHILY.xattr.security.capability": "\1\0\0\2\0\4" + "\0" * 14, "SCHILY.xattr.user.a": "1"}
+    data = tar_of(
+        (member("f", mode=0o600, uid=7, mtime=5, pax_headers=capability), b"x"),
+        member("h", b"1", linkname="f", mode=0o4711, uid=9, mtime=6, pax_headers={"SCHILY.xattr.user.b": "2"}),
+        member("g", b"1", linkname="h", mode=0o4711, mtime=6),
+        member("s", b"2", linkname="f", uid=7),
+        member("t", b"1", linkname="s", uid=8, mtime=6, mode=0o600),
+    )
+    applied = apply_tar(data, root, policy)
+    status = (root / "f").stat()
+    assert (stat.S_IMODE(status.st_mode), owner(root / "f"), status.st_mtime) == (0o4711, (0, 0), 6)
+    attributes = {name: os.getxattr(root / "f", name) for name in os.listxattr(root / "f") if name != OWNER_XATTR}
+    assert attributes == {"user.a": b"1", "user.b": b"2"}
+    assert (applied.owners, (root / "s").lstat().st_mtime) == ({"s": (8, 0), "t": (8, 0)}, 6)
+    changes = index_layer(io.BytesIO(data), "none", diff_id=None).changes
+    entries = [change.entry for change in changes if isinstance(change, Upsert)]
+    known = {"user.a": b"1", "user.b": b"2"}
+    assert entries == [
+        Entry(LayerPath("f"), "file", 0o4711, 0, 0, 1, 6, xattrs=known),
+        Entry(LayerPath("g"), "hardlink", 0o4711, 0, 0, 0, 6, "f", xattrs=known),
+        Entry(LayerPath("h"), "hardlink", 0o4711, 0, 0, 0, 6, "f", xattrs=known),
+        Entry(LayerPath("s"), "symlink", 0o644, 8, 0, 0, 6, "f"),
+        Entry(LayerPath("t"), "hardlink", 0o644, 8, 0, 0, 6, "s"),
+    ]
+
+
+@pytest.mark.parametrize("policy", [OVERLAY, MERGE])
+def test_the_root_entry_says_nothing_of_the_root(policy: ApplyPolicy, root: Path) -> None:
+    """As in containerd: the root is 0755, whatever the directory was that somebody made a tar of."""
+    apply({"": directory(mode=0o711, mtime=77), "f": b""}, root, policy)
+    assert stat.S_IMODE(root.stat().st_mode) == 0o755
 
 
 def test_a_directory_without_rights_does_not_stop_what_is_in_it(root: Path) -> None:

@@ -211,7 +211,7 @@ def test_damage_is_told_or_harmless(compression: ArchiveCompression, data: st.Da
         decompressed(bytes(whole), compression, step=data.draw(st.sampled_from([1, 5, 1000])))
 
 
-@pytest.mark.parametrize("said", ["gzip", "zstd"])
+@pytest.mark.parametrize("said", ["none", "gzip", "zstd"])
 @pytest.mark.parametrize("really", ["none", "gzip", "zstd"])
 def test_the_content_of_a_layer_counts_and_not_what_it_is_called(said: Compression, really: Compression) -> None:
     tar = tar_of((member("a"), b"text"))
@@ -224,3 +224,18 @@ def test_the_content_of_a_layer_counts_and_not_what_it_is_called(said: Compressi
     assert read == tar
     stream.close()
     assert not source.closed
+
+
+@pytest.mark.parametrize("window_log", [28, 29])
+def test_a_window_as_large_as_containerd_takes(window_log: int) -> None:
+    """`zstd --long=29` is no rarity for layers; the library's own limit is 128 MiB."""
+    frame = bytearray(zstd_compress(b"text" * 100))
+    assert frame[4] >> 5 & 1  # a single segment, which has a size and no window
+    block = frame[6 + (1 if frame[4] >> 6 == 1 else 0) :]
+    windowed = frame[:4] + bytes([frame[4] & 0b00000100, (window_log - 10) << 3]) + block
+    assert decompressed(bytes(windowed), "zstd") == b"text" * 100
+
+
+def test_a_window_beyond_that_is_refused() -> None:
+    with pytest.raises(LayerError, match="Frame requires too much memory"):
+        decompressed(b"\x28\xb5\x2f\xfd\0" + bytes([(30 - 10) << 3]) + bytes(20), "zstd")

@@ -50,7 +50,7 @@ def test_the_changes_are_those_that_were_written() -> None:
         Upsert(Entry(P("d/caf\udce9"), "file", size=1)),
         Upsert(Entry(P("d/file"), "file", 0o4711, size=7, mtime=-4, xattrs={"user.a": b"\0\xff"})),
         Opaque(P("e")),
-        Upsert(Entry(P("h"), "hardlink", 0o4711, mtime=-4, link="d/file")),
+        Upsert(Entry(P("h"), "hardlink", 0o4711, mtime=-4, link="d/file", xattrs={"user.a": b"\0\xff"})),
         Upsert(Entry(P("l"), "symlink", 0o777, link="d/file")),
         Upsert(Entry(P("null"), "char", 0o600, device=(1, 3))),
     ]
@@ -159,8 +159,8 @@ def test_aufs_links_are_files() -> None:
         member(".wh..wh.aufs"),
         member(".wh..wh.plnk", tarfile.DIRTYPE),
         (member(".wh..wh.plnk/1.2", mode=0o600), b"shared"),
-        member("b", tarfile.LNKTYPE, linkname=".wh..wh.plnk/1.2"),
-        member("a", tarfile.LNKTYPE, linkname=".wh..wh.plnk/1.2"),
+        member("b", tarfile.LNKTYPE, linkname=".wh..wh.plnk/1.2", mode=0o600),
+        member("a", tarfile.LNKTYPE, linkname=".wh..wh.plnk/1.2", mode=0o600),
     )
     index = index_of_tar(data)
     assert list(index.changes) == [
