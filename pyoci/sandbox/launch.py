@@ -130,6 +130,9 @@ def _drop(request: RunRequest) -> None:
 def execute(request: RunRequest) -> NoReturn:
     """Runs the command in place of this process; where that fails says why on stderr and ends with 126 or 127."""
     args, env = request["args"], dict(entry.partition("=")[::2] for entry in request["env"])
+    if "" in env:  # an image's config may have it, and runc refuses it as well
+        _complain("the environment has a variable without a name")
+        os._exit(126)
     try:
         os.chdir(request["cwd"])
         program = find_program(args[0], env.get("PATH", DEFAULT_PATH))

@@ -190,6 +190,13 @@ def test_what_the_process_inherits(any_small: World) -> None:
     assert given == {PATH, "LANG=C", "EMPTY=", "/tmp"}
 
 
+@pytest.mark.parametrize("entry", ["=x", ""])
+def test_a_variable_without_a_name(entry: str, any_small: World) -> None:
+    """The config of an image may have one. runc refuses it too."""
+    result = any_small.run("true", env=("A=1", entry))
+    assert (result.status, result.output) == (126, "pyoci: the environment has a variable without a name\n")
+
+
 def test_the_umask_of_the_builder_shows_nowhere(small: World) -> None:
     before = os.umask(0o077)
     try:
