@@ -190,9 +190,9 @@ def _built(requests: Mapping[str, BakeRequest], services: Services) -> dict[str,
                 check_attested(part.request)
             cache_sources(part.request)
             written = (*pushed_names(part.request), *written_references(part.request))
-            with push_permission(written, services) as wait_for_permission:
+            with push_permission(written, services) as permission:
                 jobs.append(_job(name, part, services))
-                wait_for_permission()
+                permission.wait()
         plans = [plan for job in jobs for plan in job.plans]
         places = Places(services)
         searches = {name: LeakSearch(part.request, services, part.secrets) for name, part in parts.items()}

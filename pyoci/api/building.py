@@ -53,25 +53,25 @@ def _build(parts: Prepared, services: Services, watch: Watch) -> BuildResult:
         check_attested(request)
     cache_sources(request)
     written = (*pushed_names(request), *written_references(request))
-    with push_permission(written, services) as wait_for_permission:
+    with push_permission(written, services) as permission:
         plans = plan_images(parts.dockerfile, parts.plan_options, build_services)
         parts.report_checks()
-        wait_for_permission()
-    watch.planned()
-    search = LeakSearch(request, services, parts.secrets)
-    with early_push(parts, plans, services, Places(services), search) as early:
-        built = build_images(
-            plans,
-            replace(build_services, listener=early),
-            build_args=request.build_args,
-            labels=request.labels,
-            epoch=parts.epoch,
-            jobs=request.jobs or DEFAULT_JOBS,
-            timeout_seconds=request.step_timeout_seconds,
-            limits=parts.limits,
-            imported=imported_steps(parts, services),
-        )
-        return finish(parts, built, services, search, early, watch)
+        watch.planned()
+        search = LeakSearch(request, services, parts.secrets)
+        with early_push(parts, plans, services, Places(services), search, permission.check) as early:
+            built = build_images(
+                plans,
+                replace(build_services, listener=early, may_run=permission.check),
+                build_args=request.build_args,
+                labels=request.labels,
+                epoch=parts.epoch,
+                jobs=request.jobs or DEFAULT_JOBS,
+                timeout_seconds=request.step_timeout_seconds,
+                limits=parts.limits,
+                imported=imported_steps(parts, services),
+            )
+            permission.wait()
+            return finish(parts, built, services, search, early, watch)
 
 
 def imported_steps(parts: Prepared, services: Services) -> Mapping[Digest, Layer]:

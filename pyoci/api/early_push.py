@@ -164,12 +164,14 @@ class EarlyPush:
         places: Places,
         may_leave: Callable[[Layer, Stacked], bool],
         make_layer: Callable[[SnapshotID], Layer],
+        permitted: Callable[[], None],
     ) -> None:
         self._outputs = outputs
         self._services = services
         self._places = places
         self._may_leave = may_leave
         self._make_layer = make_layer
+        self._permitted = permitted
         self._stop = Stop(services.cancelled)
         self._told: set[Stacked] = set()
         self._held: list[tuple[Stacked, bool]] | None = []
@@ -202,6 +204,7 @@ class EarlyPush:
 
     def _send(self, blobs: Sequence[tuple[ImageOutput, Descriptor]]) -> None:
         try:
+            self._permitted()
             for output, blob in blobs:
                 self._places.send(blob, output.names, self._stop)
         except BaseException:  # Cancelled, or what the push meets too
@@ -254,10 +257,15 @@ class EarlyPush:
 
 @contextmanager
 def early_push(
-    parts: Prepared, plans: Iterable[Plan], services: Services, places: Places, search: LeakSearch
+    parts: Prepared,
+    plans: Iterable[Plan],
+    services: Services,
+    places: Places,
+    search: LeakSearch,
+    permitted: Callable[[], None] = lambda: None,
 ) -> Iterator[EarlyPush]:
     """Sends layers of the images of `parts` to where they are pushed, as long as the block runs. `plans` are all that
-    the command carries out.
+    the command carries out; `permitted` is asked before anything is sent, and raises if that is not allowed.
 
     Raises:
         UsageError: a rule of preflight that is to be skipped does not exist.
@@ -278,7 +286,7 @@ def early_push(
         with places.alone_with(snapshot):
             return layer_of_snapshot(snapshot, services.store, services.snapshotter, epoch=parts.epoch)
 
-    push = EarlyPush(outputs, services, places, may_leave, make_layer)
+    push = EarlyPush(outputs, services, places, may_leave, make_layer, permitted)
     try:
         yield push
     except BaseException:

@@ -66,6 +66,8 @@ class BuildServices:
     """Whether this machine executes programs of a platform, by itself or by emulation."""
     ca_bundle: bytes = field(default=b"", repr=False)
     """Certificates that every RUN is shown."""
+    may_run: Callable[[], None] = lambda: None
+    """Asked before a command runs; raises where none may."""
     listener: LayerListener = NOBODY
     """Hears of what images are made of as soon as it is there."""
 
@@ -145,6 +147,7 @@ def build_images(
         reporter=services.reporter,
         jobs=jobs or max(2, os.cpu_count() or 1),
         cancelled=services.cancelled,
+        may_run=services.may_run,
         finished=news_of_layers(plans, services.listener),
     )
     return assembled(plans, results, executor, services, labels=labels, epoch=epoch)

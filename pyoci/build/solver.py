@@ -15,7 +15,7 @@ from pyoci.build.cache import Cache, Own
 from pyoci.build.cache_key import content_key, identity_key
 from pyoci.build.filesystem import Filesystem, Result
 from pyoci.build.graph import Graph, Vertex, VertexID
-from pyoci.build.steps import ContextStep, GitStep, HostStep, HttpStep, ImageStep
+from pyoci.build.steps import ContextStep, GitStep, HostStep, HttpStep, ImageStep, RunStep
 from pyoci.digest import Digest
 from pyoci.errors import Cancelled, PyociError, located
 from pyoci.progress import Reporter
@@ -61,31 +61,33 @@ def solve(
     reporter: Reporter,
     jobs: int,
     cancelled: threading.Event | None = None,
+    may_run: Callable[[], None] = lambda: None,
     finished: Callable[[Vertex, Result, bool], None] = lambda vertex, result, is_new: None,
 ) -> Mapping[VertexID, Result]:
     """The result of every vertex. `finished` hears of each when it is known, in the caller's thread, and whether its
-    step was carried out for it.
+    step was carried out for it. `may_run` is asked before a RUN begins that is not in the cache; it waits, and raises
+    where none may run.
 
     Raises:
+        Cancelled: `cancelled` was set.
         PyociError: of the first vertex that failed, located at its instruction. Vertices under way are waited for, and
             no new one starts.
     """
     cancelled = cancelled or threading.Event()
     state = _State({}, threading.Lock(), queue.SimpleQueue())
     waiting = {name: set(vertex.inputs) for name, vertex in graph.vertices.items()}
-    users: dict[VertexID, list[VertexID]] = {name: [] for name in graph.vertices}
-    for name, vertex in graph.vertices.items():
-        for source in set(vertex.inputs):
-            users[source].append(name)
+    users = _users(graph)
     ready = [name for name, inputs in waiting.items() if not inputs]
     slots = threading.BoundedSemaphore(jobs)
     under_way = 0
     failure: BaseException | None = None
     while ready or under_way:
+        if cancelled.is_set():
+            failure = failure or Cancelled()
         while ready and failure is None:
             vertex = graph.vertices[ready.pop(0)]
             under_way += 1
-            _start(vertex, state, executor, cache, reporter, slots)
+            _start(vertex, state, executor, cache, reporter, may_run, slots)
         if not under_way:
             break
         try:
@@ -111,12 +113,22 @@ def solve(
     return state.results
 
 
+def _users(graph: Graph) -> dict[VertexID, list[VertexID]]:
+    """The vertices that each vertex is an input of."""
+    users: dict[VertexID, list[VertexID]] = {name: [] for name in graph.vertices}
+    for name, vertex in graph.vertices.items():
+        for source in set(vertex.inputs):
+            users[source].append(name)
+    return users
+
+
 def _start(
     vertex: Vertex,
     state: _State,
     executor: Executor,
     cache: Cache,
     reporter: Reporter,
+    may_run: Callable[[], None],
     slots: threading.BoundedSemaphore,
 ) -> None:
     inputs = tuple(state.results[name] for name in vertex.inputs)
@@ -124,7 +136,7 @@ def _start(
     def work() -> None:
         try:
             with slots, located(vertex.location):
-                outcome = _result(vertex, inputs, executor, cache, reporter)
+                outcome = _result(vertex, inputs, executor, cache, reporter, may_run)
         except BaseException as error:  # handed to the scheduler, which raises it
             if isinstance(error, PyociError):
                 reporter.step_failed(vertex.id, error.message)
@@ -136,7 +148,12 @@ def _start(
 
 
 def _result(
-    vertex: Vertex, inputs: tuple[Result, ...], executor: Executor, cache: Cache, reporter: Reporter
+    vertex: Vertex,
+    inputs: tuple[Result, ...],
+    executor: Executor,
+    cache: Cache,
+    reporter: Reporter,
+    may_run: Callable[[], None],
 ) -> _Outcome:
     if isinstance(vertex.step, ImageStep | HostStep | ContextStep | HttpStep | GitStep):
         return _Outcome(executor.source(vertex), is_new=False)
@@ -158,6 +175,8 @@ def _result(
                 cache.put(identity, own)
             reporter.step_cached(vertex.id, vertex.title)
             return _Outcome(parent.plus(own), is_new=False)
+    if isinstance(vertex.step, RunStep):
+        may_run()
     reporter.step_started(vertex.id, vertex.title)
     own = executor.execute(vertex, inputs)
     for key in (identity, content):

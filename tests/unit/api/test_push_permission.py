@@ -15,6 +15,7 @@ from pyoci.api.transfer import push
 from pyoci.build.request import Output
 from pyoci.errors import ContentNotFound, DockerfileError, RegistryError, Unauthorized, UsageError
 from pyoci.progress import Reporter
+from pyoci.store import Store
 from tests.fakes.registry import FakeRegistry, Fault, Respond, fake_registry
 from tests.unit.api.world import options_in
 
@@ -64,14 +65,16 @@ def world(tmp_path: Path) -> Iterator[World]:
         yield World(tmp_path, registry, Steps())
 
 
-def test_who_may_not_push_is_told_before_the_first_step(world: World) -> None:
+def test_who_may_not_push_is_told_and_nothing_was_sent_or_named(world: World) -> None:
     world.registry.auth = "basic"
     with pytest.raises(Unauthorized) as caught:
         world.build(Output("registry"), tags=(world.name(),))
     assert caught.value.message.startswith(f"cannot push to {world.name('team/app')}: ")
     assert caught.value.hint == f"log in first: pyoci login {world.registry.host}"
     assert caught.value.location is None
-    assert world.steps.names == []
+    assert [seen.method for seen in world.registry.seen if seen.method in ("PUT", "PATCH")] == []
+    with Store(world.options().environment.store) as store:
+        assert store.tags.digests() == {}
 
 
 @pytest.mark.parametrize(

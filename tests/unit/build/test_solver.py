@@ -13,7 +13,7 @@ from pyoci.build.graph import Graph, Vertex, VertexID, vertex
 from pyoci.build.solver import solve
 from pyoci.build.steps import ContextStep, CopySource, CopyStep, ImageStep, RunStep
 from pyoci.digest import Digest
-from pyoci.errors import BuildError
+from pyoci.errors import BuildError, Cancelled
 from pyoci.location import Location, SourceFile
 from pyoci.progress import Reporter
 from tests.fakes.executor import FakeExecutor, MemoryCache
@@ -212,3 +212,54 @@ def test_every_field_of_a_step_is_in_its_identity() -> None:
     ]
     names: set[VertexID] = {vertex(step, (base.id,)).id for step in variants}
     assert len(names) == len(variants)
+
+
+@dataclass
+class _Begun(Reporter):
+    """The steps that were begun."""
+
+    titles: list[str] = field(default_factory=list)
+
+    def step_started(self, step: str, title: str) -> None:
+        self.titles.append(title)
+
+
+class TestWhoMayRun:
+    def graph(self) -> Graph:
+        base, context = vertex(ImageStep(())), vertex(ContextStep("."))
+        src = copy("src", base, context)
+        return graph_of(base, context, src, run("build", src))
+
+    def solve(self, begun: _Begun, cache: MemoryCache, asked: list[str], *, refused: bool = False) -> None:
+        def may_run() -> None:
+            asked.append(", ".join(begun.titles))
+            if refused:
+                raise Cancelled
+
+        executor = FakeExecutor(contexts={".": "one"})
+        solve(self.graph(), executor=executor, cache=cache, reporter=begun, jobs=4, may_run=may_run)
+
+    def test_it_is_asked_for_before_a_command_begins_and_after_files_were_copied(self) -> None:
+        begun, cache, asked = _Begun(), MemoryCache(), list[str]()
+        self.solve(begun, cache, asked)
+        assert (asked, begun.titles) == (["src"], ["src", "build"])
+
+    def test_nobody_is_asked_for_a_command_that_is_in_the_cache(self) -> None:
+        cache, asked = MemoryCache(), list[str]()
+        self.solve(_Begun(), cache, asked)
+        self.solve(_Begun(), cache, asked)
+        assert len(asked) == 1
+
+    def test_where_none_may_run_none_begins(self) -> None:
+        begun = _Begun()
+        with pytest.raises(Cancelled):
+            self.solve(begun, MemoryCache(), [], refused=True)
+        assert begun.titles == ["src"]
+
+    def test_nothing_begins_when_all_was_cancelled(self) -> None:
+        begun, cancelled = _Begun(), threading.Event()
+        cancelled.set()
+        executor = FakeExecutor(contexts={".": "one"})
+        with pytest.raises(Cancelled):
+            solve(self.graph(), executor=executor, cache=MemoryCache(), reporter=begun, jobs=4, cancelled=cancelled)
+        assert begun.titles == []
