@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import nullcontext
+from typing import TYPE_CHECKING
 
 from pyoci.api.build import BuildResult, name_result, surroundings
 from pyoci.api.cache_options import cache_sources, cache_targets, written_references
@@ -15,7 +16,6 @@ from pyoci.api.preflight import preflight
 from pyoci.api.prepare import Prepared, prepared
 from pyoci.api.push_permission import push_permission
 from pyoci.api.services import Services
-from pyoci.build.attestations import Attest
 from pyoci.build.builder import Built, build_images, plan_images
 from pyoci.build.forms import in_form
 from pyoci.build.request import BuildRequest
@@ -24,6 +24,9 @@ from pyoci.build.unchanged import Found, Watch
 from pyoci.digest import Digest
 from pyoci.image import Descriptor, Image, Layer
 from pyoci.values import replace
+
+if TYPE_CHECKING:
+    from pyoci.build.attestations import Attest
 
 __all__ = ["DEFAULT_JOBS", "build_anew", "finish", "imported_steps"]
 

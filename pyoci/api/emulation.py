@@ -7,7 +7,6 @@ and the program that such files are handed to. Nothing depends on what an entry 
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -90,6 +89,8 @@ def _matches(header: bytes, fields: dict[str, str]) -> bool:
 
 def _executes(architecture: str, scratch: Path) -> bool:
     """Whether the smallest program of a processor runs here."""
+    import subprocess  # most builds are for this machine
+
     path = scratch / f"smallest-{architecture}.{os.getpid()}"
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o700)

@@ -6,10 +6,8 @@ A key file is given to an agent of the build's own (`ssh-agent`), which ends wit
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import stat
-import subprocess
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
@@ -71,6 +69,9 @@ class Agents:
         return path if stat.S_ISSOCK(kind) else self._own_agent(source.id, path)
 
     def _own_agent(self, name: str, key: Path) -> Path:
+        import shutil
+        import subprocess
+
         programs = [shutil.which(program, path=self._variables.get("PATH")) for program in ("ssh-agent", "ssh-add")]
         if None in programs:
             raise BuildError(

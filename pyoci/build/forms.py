@@ -8,9 +8,9 @@ stored as before.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from pyoci.build.annotations import chosen
-from pyoci.build.attestations import Attest, attestation_descriptor
 from pyoci.build.builder import Built
 from pyoci.build.cache_key import structural_digest
 from pyoci.build.form import PLAIN, Form
@@ -22,6 +22,9 @@ from pyoci.image import Descriptor, Image, Index, Layer, encode_index, encode_ma
 from pyoci.image.document import make_document
 from pyoci.store import Store
 from pyoci.values import dataclass, replace
+
+if TYPE_CHECKING:
+    from pyoci.build.attestations import Attest
 
 __all__ = ["Formed", "in_form", "layer_in_form"]
 
@@ -56,6 +59,8 @@ def in_form(
     ]
     if attest is not None:
         for one, image in zip(built, images, strict=True):
+            from pyoci.build.attestations import attestation_descriptor
+
             entries.append(attestation_descriptor(image, attest(one, image), store))
     if len(entries) == 1 and not form.indexed:
         return Formed(entries[0], images)

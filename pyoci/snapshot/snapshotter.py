@@ -10,7 +10,6 @@ from __future__ import annotations
 import itertools
 import json
 import os
-import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -223,7 +222,7 @@ class StoreSnapshotter:
     def keep_upper(self, directory: Path, lowers: Sequence[Lower]) -> SnapshotID:
         """Reads back what changed and puts the upper directory where later steps find it."""
         reply = self._diff(directory, lowers)
-        snapshot = f"{self._machine().mode}-{secrets.token_hex(16)}"
+        snapshot = f"{self._machine().mode}-{os.urandom(16).hex()}"
         (directory / "owners").unlink(missing_ok=True)
         (directory / "owners.json").write_text(json.dumps(reply.values["owners"]))
         (directory / "changes").write_bytes(dump_changes(reply.values["changes"]))

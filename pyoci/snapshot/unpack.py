@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -78,7 +77,7 @@ def unpack_layers(
     """
     if target.is_dir():
         return load_unpacked(target)
-    temporary = target.with_name(f"{target.name}.partial-{secrets.token_hex(6)}")
+    temporary = target.with_name(f"{target.name}.partial-{os.urandom(6).hex()}")
     try:
         files = temporary / _FILES
         temporary.mkdir(mode=0o700)  # what is inside may be setuid and is nobody else's business

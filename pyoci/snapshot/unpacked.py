@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -138,7 +137,7 @@ class UnpackedLayers:
         def read(layer: Layer) -> None:
             for next_one in islice(later, 1):
                 following.enter_context(self._content.follow(next_one.descriptor))
-            path = directory / f"{digest_hex(layer.diff_id)}.staged-{secrets.token_hex(6)}"
+            path = directory / f"{digest_hex(layer.diff_id)}.staged-{os.urandom(6).hex()}"
             with self._stacks().indexing(layer) as keep:
                 if keep is None:
                     return
@@ -224,7 +223,7 @@ class UnpackedLayers:
     ) -> dict[str, Any]:
         """The record of a directory, which is made if it is not there. Indexes that are missing come with it."""
         if not (target / "unpacked.json").exists():
-            staged = target.with_name(f"{target.name}.staged-{secrets.token_hex(6)}")
+            staged = target.with_name(f"{target.name}.staged-{os.urandom(6).hex()}")
             try:
                 with ExitStack() as reading:
                     keep = {}
