@@ -86,11 +86,14 @@ def images_of(roots: Iterable[Descriptor]) -> list[tuple[tuple[str, ...], Descri
     """The images with all their names, entries of one digest together; annotations that named them are taken off.
 
     What is attached to images, by a subject or by a tag, and artifacts without a name are none: oras lists all that a
-    layout has.
+    layout has. A config's type is no artifact's: crane, ko and kaniko give it to every image.
     """
+    from pyoci.image.media_types import is_config
+
     found: dict[Digest, tuple[list[str], Descriptor]] = {}
     for root in roots:
-        if _SUBJECT in root.annotations or (root.artifact_type and not names_of(root)):
+        is_artifact = bool(root.artifact_type) and not is_config(root.artifact_type)
+        if _SUBJECT in root.annotations or (is_artifact and not names_of(root)):
             continue
         if tag_subject(_tag_of(root)):
             continue

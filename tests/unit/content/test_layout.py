@@ -185,6 +185,16 @@ def test_what_is_attached_to_an_image_is_none(layout: DirectoryLayout) -> None:
     assert layout.find() == root("app")
 
 
+@pytest.mark.parametrize("config", [media_types.CONFIG, media_types.DOCKER_CONFIG])
+def test_an_entry_whose_artifact_type_is_that_of_a_config_is_an_image(layout: DirectoryLayout, config: str) -> None:
+    """As crane, ko and kaniko write entries: go-containerregistry gives each the type of its config."""
+    layout.add_roots([root("app")])
+    entry = replace(root("app"), artifact_type=config)
+    (layout.path / "index.json").write_bytes(encode_index(Index((entry,))).raw)
+    assert layout.images() == [((), entry)]
+    assert layout.find() == entry
+
+
 def test_what_is_not_there_is_told_with_what_is(layout: DirectoryLayout) -> None:
     layout.add_roots([named("app:1"), named("app:2")])
     with pytest.raises(ContentNotFound) as caught:
