@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from pyoci.api.services import Options, Services, opened
 from pyoci.content.limits import stored_limits
 from pyoci.digest import Digest
-from pyoci.errors import ContentNotFound, UsageError
+from pyoci.errors import ContentError, ContentNotFound, UsageError
 from pyoci.image import Descriptor
 from pyoci.platforms import Platform, parse_platform
 from pyoci.reference import Reference, parse_reference
@@ -153,8 +153,10 @@ def save(
 def load(source: str | Path | BinaryIO, *, options: Options | None = None) -> list[Reference | Digest]:
     """Brings the images of an archive (docker or OCI) into the store; returns their names, or digests of unnamed ones.
 
+    Only a tag is a name: what the archive calls `app@sha256:…` is found by its own digest, whatever that name says.
+
     Raises:
-        ContentError, InvalidDocument: it is no archive, or what is in it is not what it says.
+        ContentError, InvalidDocument: it is no archive, holds no image, or what is in it is not what it says.
     """
     from pyoci.content.archive import open_archive
     from pyoci.content.copy import copy_graph
@@ -174,12 +176,16 @@ def load(source: str | Path | BinaryIO, *, options: Options | None = None) -> li
                 reporter=services.reporter,
                 sparse=True,
             )
-            for name in names:
-                reference = parse_reference(name)
+            references = [parse_reference(name) for name in names]
+            tagged = [reference.with_tag(reference.tag) for reference in references if reference.tag]
+            for reference in tagged:
                 services.store.tags.set(reference, root)
-                loaded.append(reference)
-            if not names:
-                loaded.append(root.digest)
+            loaded += tagged or [root.digest]
+        if not loaded:
+            where = str(file) if isinstance(file, Path) else "the archive"
+            raise ContentError(
+                f"{where} holds no image", hint="what is attached to images, such as signatures, is not loaded"
+            )
     return loaded
 
 

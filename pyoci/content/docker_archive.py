@@ -64,7 +64,7 @@ def _small(index: TarIndex, name: str, read: Callable[[Member, int, int], bytes]
 
 
 def _member(index: TarIndex, name: str) -> Member:
-    member = index.get(name)
+    member = index.at(name)
     if member is None:
         raise ContentError(f'"{name}" is not in {index.where}', hint="the archive is incomplete; save the image again")
     return member

@@ -60,6 +60,14 @@ class TarIndex:
             name = self._links[name]
         raise ContentError(f'"{name}" in {self.where} is a link to a link, more than {_HOP_LIMIT} times')
 
+    def at(self, path: str) -> Member | None:
+        """As `get`, of a path in any spelling: `./a//b`, `/a/b` and `x/../a/b` are `a/b`. None if it leads out."""
+        try:
+            name = _key(path, self.where)
+        except ContentError:
+            return None
+        return self.get(name)
+
     def names(self) -> Iterator[str]:
         """Names of files and of links."""
         yield from self._files

@@ -172,6 +172,19 @@ def test_paths_may_be_digests_or_anything_else(opened: Opened, prefix: str) -> N
     check_image(image_of(archive, archive.find("app:1")), archive)
 
 
+@pytest.mark.parametrize("written", ["./{}", "/{}", "./{}/.", "x/../{}"])
+def test_paths_of_manifest_json_mean_what_they_mean_on_disk(opened: Opened, written: str) -> None:
+    """`docker load` cleans them before it looks (moby image/tarexport safePath)."""
+    paths = [f"{number}" * 64 + "/layer.tar" for number in range(len(LAYERS))]
+    entry = {
+        "Config": written.format(f"{IMAGE.image_id[7:]}.json"),
+        "RepoTags": ["app:1"],
+        "Layers": [written.format(path.replace("/", "//")) for path in paths],
+    }
+    archive = opened(classic() | {"manifest.json": json.dumps([entry]).encode()})
+    check_image(image_of(archive, archive.find("app:1")), archive)
+
+
 def test_compressed_layers_keep_their_bytes(opened: Opened) -> None:
     paths = [f"{number}" * 64 + "/layer.tar" for number in range(2)]
     zstd = make_layer({"app": b"binary" * 1000}, compression="zstd")
