@@ -128,11 +128,16 @@ def tag(source: str, target: str, *, options: Options | None = None) -> None:
 
     Raises:
         ContentNotFound: no such image.
-        UsageError: the new name is none.
+        UsageError: the new name is none, or has a digest.
     """
+    name = parse_reference(target)
+    if name.digest is not None:
+        raise UsageError(
+            f'refusing to create a tag with a digest reference: "{target}"', hint="give it a name and a tag"
+        )
     with opened(options) as services:
         _, root = find_image(source, services)
-        services.store.tags.set(parse_reference(target), root)
+        services.store.tags.set(name, root)
 
 
 def remove(name: str, *, options: Options | None = None) -> list[str]:

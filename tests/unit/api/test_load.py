@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from pyoci.api.images import tag
 from pyoci.api.services import opened
 from pyoci.api.transfer import load
-from pyoci.errors import ContentError
+from pyoci.errors import ContentError, UsageError
 from pyoci.reference import parse_reference
 from tests.unit.api.world import options_in
 from tests.unit.content.test_archive import IMAGE, classic, layout_files, named, tar
@@ -53,3 +54,13 @@ def test_an_image_can_be_found_by_the_digest_that_was_its_name(tmp_path: Path) -
 def test_an_archive_without_images_is_told(tmp_path: Path) -> None:
     with pytest.raises(ContentError, match=r"image\.tar holds no image$"):
         loaded(tmp_path, tar(layout_files()))
+
+
+@pytest.mark.parametrize("name", [f"app@{OTHER}", f"app:1@{OTHER}"])
+def test_a_digest_cannot_be_given(tmp_path: Path, name: str) -> None:
+    """As docker refuses it: it would be the name of whatever has that digest."""
+    loaded(tmp_path, tar(layout_files(named("docker.io/library/app:latest"))))
+    with pytest.raises(UsageError, match=r"^refusing to create a tag with a digest reference: "):
+        tag("app", name, options=options_in(tmp_path))
+    with opened(options_in(tmp_path)) as services:
+        assert [str(known) for known, _ in services.store.tags.all()] == ["docker.io/library/app:latest"]
