@@ -14,7 +14,7 @@ from pyoci.errors import UsageError
 from pyoci.regex import regex
 from pyoci.values import dataclass
 
-__all__ = ["Platform", "best_match", "normalized", "parse_platform", "platform_of_machine"]
+__all__ = ["Platform", "best_match", "completed", "normalized", "parse_platform", "platform_of_machine"]
 
 _ARCHITECTURES = {
     "x86_64": "amd64",
@@ -84,6 +84,22 @@ def normalized(platform: Platform) -> Platform:
         variant = {"v1": ""}.get(variant, variant)
     features = tuple(sorted(set(platform.os_features)))
     return Platform("darwin" if system == "macos" else system, architecture, variant, platform.os_version, features)
+
+
+def completed(platform: Platform, offered: Platform | None, wanted: Platform | None) -> Platform:
+    """What a config says of its platform, in Go's names; what it leaves out, its index says as `offered`.
+
+    A system that neither names is the `wanted` one. A platform that has both parts in Go's names stays as it is.
+    """
+    if not (platform.os and platform.architecture):
+        system = platform.os or (offered.os if offered else "") or (wanted.os if wanted else "")
+        architecture, variant = platform.architecture, platform.variant
+        if not architecture and offered:
+            architecture, variant = offered.architecture, variant or offered.variant
+        platform = Platform(system, architecture, variant, platform.os_version, platform.os_features)
+    known = normalized(platform)
+    is_known = (known.os, known.architecture) == (platform.os, platform.architecture)
+    return platform if is_known else known
 
 
 def parse_platform(text: str, *, default: Platform | None = None) -> Platform:
@@ -165,6 +181,7 @@ def best_match(candidates: Iterable[T], wanted: Platform, *, platform_of: Callab
     """The candidate that runs best on `wanted`: same variant before lower ones, the first of equals; None if none runs.
 
     One that needs OS features which `wanted` does not name is passed over; of the others, one that uses more is better.
+    One that does not name its OS is for any, as containerd reads it; one without an architecture is for none.
     """
     wanted = normalized(wanted)
     ranks: dict[tuple[str, str], int] = {}
@@ -176,7 +193,7 @@ def best_match(candidates: Iterable[T], wanted: Platform, *, platform_of: Callab
         if platform is None:
             continue
         offered = normalized(platform)
-        if offered.os != wanted.os or not set(offered.os_features) <= set(wanted.os_features):
+        if (offered.os or wanted.os) != wanted.os or not set(offered.os_features) <= set(wanted.os_features):
             continue
         rank = ranks.get((offered.architecture, offered.variant))
         if rank is not None:

@@ -16,10 +16,11 @@ from pyoci.content.limits import LARGEST_DOCUMENT_BYTES, ContentLimitsOf, defaul
 from pyoci.content.verify import read_document
 from pyoci.errors import ContentError, ContentNotFound, InvalidDocument, RegistryError, UsageError
 from pyoci.image import Descriptor, Image, decode_config, decode_index, decode_manifest, media_types
-from pyoci.platforms import Platform, best_match
+from pyoci.platforms import Platform, best_match, completed
 from pyoci.progress import Reporter
 from pyoci.reference import Reference, parse_reference
 from pyoci.store import Store
+from pyoci.values import replace
 
 if TYPE_CHECKING:
     from pyoci.registry.client import RegistryClient
@@ -261,6 +262,8 @@ def read_image(
 ) -> Image:
     """The image that `root` holds for a platform: manifest and config, verified; layers are not touched.
 
+    Where the config does not say its platform, the image has the one that the index says, as in BuildKit.
+
     Raises:
         ContentNotFound, InvalidDocument, DigestMismatch, RegistryError, UsageError.
     """
@@ -270,4 +273,11 @@ def read_image(
     if not media_types.is_config(wanted.media_type):
         raise UsageError(f'"{name}" is not an image: its config is of type {wanted.media_type}')
     config = decode_config(read_document(content.open(wanted), wanted, limits=limits), media_type=wanted.media_type)
+    value = config.value
+    known = completed(value.platform, chosen.platform, platform)
+    for part, said in (("os", known.os), ("architecture", known.architecture)):
+        if not said:
+            raise InvalidDocument(f'config: "{part}" is missing', hint=f'no index says it of "{name}" either')
+    if known is not value.platform:
+        config = replace(config, value=replace(value, platform=known))
     return Image.of(manifest, config)

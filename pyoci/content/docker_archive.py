@@ -78,7 +78,7 @@ def _image(entry: JsonNode, index: TarIndex, read: Callable[[Member, int, int], 
     raw = _small(index, entry.required("Config").string(), read, limit)
     config = decode_config(raw)
     nothing: tuple[str, ...] = ()
-    paths = entry.nullable("Layers", _strings, nothing)
+    paths = entry.optional("Layers", _strings, nothing)
     diff_ids = config.value.diff_ids
     if len(paths) != len(diff_ids):
         entry.fail(f"has {len(paths)} layers, its config has {len(diff_ids)} diff_ids")
@@ -91,7 +91,7 @@ def _image(entry: JsonNode, index: TarIndex, read: Callable[[Member, int, int], 
         layers.append(layer)
     manifest = encode_manifest(Manifest(config.descriptor(), tuple(layers)))
     content[manifest.digest] = manifest.raw
-    names = entry.nullable("RepoTags", _full_names, nothing)
+    names = entry.optional("RepoTags", _full_names, nothing)
     return Converted(names, manifest.descriptor(platform=config.value.platform), content)
 
 

@@ -1,7 +1,10 @@
 """Bytes to documents: strict, and naming the JSON path of what breaks the specification.
 
 Holds the rules of image-spec's schemas (`image/schemas/`); a test holds the two against each other and lists where they
-part and why.
+part and why. Where images made elsewhere break a rule, containerd reads them all the same and nothing can be mistaken,
+they are read as containerd does: null is a missing member, the time has Go's freedoms. Digests, sizes and media types
+have none. Names of members count as they are written: Go takes them in any case, so that a document which has `layers`
+and `Layers` is another image to it than to everybody else.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ import binascii
 from collections.abc import Callable
 from typing import Any
 
-from pyoci.digest import DiffID, parse_digest
+from pyoci.digest import DiffID, Digest, parse_digest
 from pyoci.errors import InvalidDocument
 from pyoci.image import media_types
 from pyoci.image.config import ContainerConfig, Healthcheck, History, ImageConfig
@@ -28,8 +31,8 @@ __all__ = ["decode_config", "decode_descriptor", "decode_index", "decode_manifes
 _MEDIA_TYPE = regex(r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}")
 _URI = regex(r"[A-Za-z][A-Za-z0-9+.-]*:(?:[A-Za-z0-9:/?#\[\]@!$&'()*+,;=._~-]|%[0-9A-Fa-f]{2})*")
 _TIME = regex(
-    r"([0-9]{4})-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]+)?"
-    r"(?:Z|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])"
+    r"([0-9]{4})-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01]?[0-9]|2[0-3])(:[0-5][0-9]:[0-5][0-9])"
+    r"(?:[.,]([0-9]+))?(Z|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])"
 )
 
 
@@ -37,7 +40,7 @@ def decode_object(raw: bytes, what: str) -> dict[str, Any]:
     """A JSON object of no known shape; `what` names it in errors.
 
     Raises:
-        InvalidDocument: not a JSON object in UTF-8.
+        InvalidDocument: not a JSON object.
     """
     return read_object(raw, what).mapping()
 
@@ -47,7 +50,8 @@ def _strings(node: JsonNode) -> tuple[str, ...]:
 
 
 def _string_map(node: JsonNode) -> dict[str, str]:
-    return {key: value.string() for key, value in node.entries()}
+    """Null is the empty string, as in Go's maps."""
+    return {key: "" if value.value is None else value.string() for key, value in node.entries()}
 
 
 def _set(node: JsonNode) -> tuple[str, ...]:
@@ -66,12 +70,17 @@ def _media_type(node: JsonNode) -> str:
 
 
 def _timestamp(node: JsonNode) -> str:
-    """RFC 3339 as Go writes and reads it: upper case, no leap second, a day that the month has."""
+    """RFC 3339, which what Go's `time.Parse` reads beside it is made into: an hour of one digit, a comma.
+
+    Upper case, no leap second, a day that the month has.
+    """
     value = node.string()
     found = _TIME.fullmatch(value)
     if found is None or int(found[3]) > _days(int(found[1]), int(found[2])):
         node.fail(f'"{value[:80]}" is not an RFC 3339 time')
-    return value
+    year, month, day, hour, rest, fraction, offset = found.groups()
+    tail = f".{fraction}" if fraction else ""
+    return f"{year}-{month}-{day}T{hour:0>2}{rest}{tail}{offset}"
 
 
 def _days(year: int, month: int) -> int:
@@ -80,11 +89,14 @@ def _days(year: int, month: int) -> int:
     return 30 if month in (4, 6, 9, 11) else 31
 
 
-def _uri(node: JsonNode) -> str:
-    value = node.string()
-    if not _URI.fullmatch(value):
-        node.fail(f'"{value[:80]}" is not a URI')
-    return value
+def _uris(node: JsonNode) -> tuple[str, ...]:
+    """Without those that are no URIs: nothing can be fetched from them, and no document of ours repeats them."""
+    return tuple(value for value in _strings(node) if _URI.fullmatch(value))
+
+
+def _artifact_type(node: JsonNode) -> str:
+    """Empty as if it were missing: Go has no other word for that."""
+    return _media_type(node) if node.value != "" else ""
 
 
 def _base64(node: JsonNode) -> bytes:
@@ -94,10 +106,19 @@ def _base64(node: JsonNode) -> bytes:
         node.fail("is not base64")
 
 
+def _digest(node: JsonNode) -> Digest:
+    text = node.string()
+    try:
+        return parse_digest(text)
+    except InvalidDocument as error:
+        raise InvalidDocument(f"{node.path}: {error.message}", hint=error.hint) from error
+
+
 def _platform(node: JsonNode) -> Platform:
+    """System and architecture are empty where the document does not say them."""
     return Platform(
-        os=node.required("os").string(),
-        architecture=node.required("architecture").string(),
+        os=node.optional("os", JsonNode.string, ""),
+        architecture=node.optional("architecture", JsonNode.string, ""),
         variant=node.optional("variant", JsonNode.string, ""),
         os_version=node.optional("os.version", JsonNode.string, ""),
         os_features=node.optional("os.features", _strings, ()),
@@ -105,19 +126,15 @@ def _platform(node: JsonNode) -> Platform:
 
 
 def _descriptor(node: JsonNode) -> Descriptor:
-    digest_node = node.required("digest")
-    try:
-        digest = parse_digest(digest_node.string())
-    except InvalidDocument as error:
-        raise InvalidDocument(f"{digest_node.path}: {error.message}", hint=error.hint) from error
+    digest = _digest(node.required("digest"))
     return Descriptor(
         media_type=_media_type(node.required("mediaType")),
         digest=digest,
         size=node.required("size").integer(0),
         annotations=node.optional("annotations", _string_map, {}),
         platform=node.optional("platform", _platform, None),
-        urls=node.optional("urls", lambda urls: tuple(_uri(item) for item in urls.items()), ()),
-        artifact_type=node.optional("artifactType", _media_type, ""),
+        urls=node.optional("urls", _uris, ()),
+        artifact_type=node.optional("artifactType", _artifact_type, ""),
         data=node.optional("data", _base64, None),
     )
 
@@ -132,9 +149,10 @@ def decode_descriptor(value: Any, what: str) -> Descriptor:
 
 
 def _schema_version(root: JsonNode) -> None:
-    version = root.required("schemaVersion")
-    if version.integer() != 2:
-        version.fail(f"must be 2, is {version.value}")
+    """Missing or 0 says nothing; 1 is Docker's first form, which is another document altogether."""
+    version = root.optional("schemaVersion", JsonNode.integer, 0)
+    if version not in (0, 2):
+        root.fail(f"schemaVersion must be 2, is {version}")
 
 
 def _declared_media_type(root: JsonNode, announced: str, default: str, accepted: Callable[[str], bool]) -> str:
@@ -169,7 +187,7 @@ def decode_manifest(raw: bytes, *, media_type: str = "") -> Document[Manifest]:
         layers=tuple(_descriptor(item) for item in root.listed("layers")),
         annotations=root.optional("annotations", _string_map, {}),
         media_type=declared,
-        artifact_type=root.optional("artifactType", _media_type, ""),
+        artifact_type=root.optional("artifactType", _artifact_type, ""),
         subject=root.optional("subject", _descriptor, None),
     )
     return make_document(raw, manifest, declared)
@@ -191,7 +209,7 @@ def decode_index(raw: bytes, *, media_type: str = "") -> Document[Index]:
         manifests=tuple(_descriptor(item) for item in root.listed("manifests")),
         annotations=root.optional("annotations", _string_map, {}),
         media_type=declared,
-        artifact_type=root.optional("artifactType", _media_type, ""),
+        artifact_type=root.optional("artifactType", _artifact_type, ""),
         subject=root.optional("subject", _descriptor, None),
     )
     return make_document(raw, index, declared)
@@ -199,12 +217,12 @@ def decode_index(raw: bytes, *, media_type: str = "") -> Document[Index]:
 
 def _healthcheck(node: JsonNode) -> Healthcheck:
     return Healthcheck(
-        test=node.nullable("Test", _strings, ()),
-        interval=node.nullable("Interval", JsonNode.integer, 0),
-        timeout=node.nullable("Timeout", JsonNode.integer, 0),
-        start_period=node.nullable("StartPeriod", JsonNode.integer, 0),
-        start_interval=node.nullable("StartInterval", JsonNode.integer, 0),
-        retries=node.nullable("Retries", JsonNode.integer, 0),
+        test=node.optional("Test", _strings, ()),
+        interval=node.optional("Interval", JsonNode.integer, 0),
+        timeout=node.optional("Timeout", JsonNode.integer, 0),
+        start_period=node.optional("StartPeriod", JsonNode.integer, 0),
+        start_interval=node.optional("StartInterval", JsonNode.integer, 0),
+        retries=node.optional("Retries", JsonNode.integer, 0),
     )
 
 
@@ -221,26 +239,26 @@ _CONFIG_KEYS = frozenset({
 
 def _container_config(node: JsonNode) -> ContainerConfig:
     return ContainerConfig(
-        user=node.nullable("User", JsonNode.string, ""),
-        exposed_ports=node.nullable("ExposedPorts", _set, ()),
-        env=node.nullable("Env", _strings, ()),
-        entrypoint=node.nullable("Entrypoint", _strings, None),
-        cmd=node.nullable("Cmd", _strings, None),
-        volumes=node.nullable("Volumes", _set, ()),
-        working_dir=node.nullable("WorkingDir", JsonNode.string, ""),
-        labels=node.nullable("Labels", _string_map, {}),
-        stop_signal=node.nullable("StopSignal", JsonNode.string, ""),
-        args_escaped=node.nullable("ArgsEscaped", JsonNode.boolean, False),
-        healthcheck=node.nullable("Healthcheck", _healthcheck, None),
-        on_build=node.nullable("OnBuild", _strings, ()),
-        shell=node.nullable("Shell", _strings, None),
+        user=node.optional("User", JsonNode.string, ""),
+        exposed_ports=node.optional("ExposedPorts", _set, ()),
+        env=node.optional("Env", _strings, ()),
+        entrypoint=node.optional("Entrypoint", _strings, None),
+        cmd=node.optional("Cmd", _strings, None),
+        volumes=node.optional("Volumes", _set, ()),
+        working_dir=node.optional("WorkingDir", JsonNode.string, ""),
+        labels=node.optional("Labels", _string_map, {}),
+        stop_signal=node.optional("StopSignal", JsonNode.string, ""),
+        args_escaped=node.optional("ArgsEscaped", JsonNode.boolean, False),
+        healthcheck=node.optional("Healthcheck", _healthcheck, None),
+        on_build=node.optional("OnBuild", _strings, ()),
+        shell=node.optional("Shell", _strings, None),
         extra={key: value for key, value in node.mapping().items() if key not in _CONTAINER_KEYS},
     )
 
 
 def _history(node: JsonNode) -> History:
     return History(
-        created=node.nullable("created", _timestamp, None),
+        created=node.optional("created", _timestamp, None),
         created_by=node.optional("created_by", JsonNode.string, ""),
         author=node.optional("author", JsonNode.string, ""),
         comment=node.optional("comment", JsonNode.string, ""),
@@ -248,18 +266,12 @@ def _history(node: JsonNode) -> History:
     )
 
 
-def _diff_id(node: JsonNode) -> DiffID:
-    try:
-        return DiffID(parse_digest(node.string()))
-    except InvalidDocument as error:
-        raise InvalidDocument(f"{node.path}: {error.message}", hint=error.hint) from error
-
-
 def _rootfs(node: JsonNode) -> tuple[DiffID, ...]:
-    kind = node.required("type")
-    if kind.string() != "layers":
-        kind.fail(f'must be "layers", is "{kind.value}"')
-    return node.nullable("diff_ids", lambda ids: tuple(_diff_id(item) for item in ids.items()), ())
+    """config.md: an unknown type is an error to whoever unpacks the image. None at all leaves no doubt."""
+    kind = node.optional("type", JsonNode.string, "")
+    if kind not in ("", "layers"):
+        node.fail(f'type must be "layers", is "{kind}"')
+    return node.optional("diff_ids", lambda ids: tuple(DiffID(_digest(item)) for item in ids.items()), ())
 
 
 def decode_config(raw: bytes, *, media_type: str = media_types.CONFIG) -> Document[ImageConfig]:
@@ -271,10 +283,10 @@ def decode_config(raw: bytes, *, media_type: str = media_types.CONFIG) -> Docume
     root = read_object(raw, "config")
     config = ImageConfig(
         platform=_platform(root),
-        config=root.nullable("config", _container_config, ContainerConfig()),
+        config=root.optional("config", _container_config, ContainerConfig()),
         diff_ids=_rootfs(root.required("rootfs")),
-        history=root.nullable("history", lambda node: tuple(_history(item) for item in node.items()), ()),
-        created=root.nullable("created", _timestamp, None),
+        history=root.optional("history", lambda node: tuple(_history(item) for item in node.items()), ()),
+        created=root.optional("created", _timestamp, None),
         author=root.optional("author", JsonNode.string, ""),
         extra={key: value for key, value in root.mapping().items() if key not in _CONFIG_KEYS},
     )

@@ -58,8 +58,11 @@ def encode_descriptor(descriptor: Descriptor) -> dict[str, Any]:
         urls=list(descriptor.urls) or None,
         artifactType=descriptor.artifact_type,
     )
-    if descriptor.platform:
-        members["platform"] = _platform_members(descriptor.platform)
+    platform = descriptor.platform
+    if (
+        platform and platform.os and platform.architecture
+    ):  # image-index.md: both are required; foreign ones may lack them
+        members["platform"] = _platform_members(platform)
     if descriptor.data is not None:
         members["data"] = base64.b64encode(descriptor.data).decode("ascii")
     return members

@@ -74,12 +74,7 @@ class JsonNode:
         return [] if node.value is None else node.items()
 
     def optional(self, key: str, decode: Callable[[JsonNode], T], default: T) -> T:
-        """The decoded member, or `default` where it is missing. Null is a value, and mostly a wrong one."""
-        mapping = self.mapping()
-        return decode(JsonNode(mapping[key], f"{self.path}.{key}")) if key in mapping else default
-
-    def nullable(self, key: str, decode: Callable[[JsonNode], T], default: T) -> T:
-        """The decoded member, or `default` where it is missing or null (as Go writes an empty slice or map)."""
+        """The decoded member, or `default` where it is missing or null, which is the same to Go's readers."""
         value = self.mapping().get(key)
         return default if value is None else decode(JsonNode(value, f"{self.path}.{key}"))
 
@@ -130,17 +125,22 @@ def read_json(raw: bytes, what: str) -> JsonNode:
     """The JSON value that a document is; `what` begins the paths in errors.
 
     Raises:
-        InvalidDocument: not one JSON value in UTF-8.
+        InvalidDocument: not one JSON value. Bytes that are not UTF-8 are U+FFFD in strings, as Go reads them, and wrong
+            elsewhere.
     """
+    problem: ValueError | None = None
     try:
         text = raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        text, problem = raw.decode("utf-8", "surrogateescape"), error
+    try:
         value = json.loads(text, parse_constant=_reject_constant, parse_float=_finite)
     except RecursionError:
         raise InvalidDocument(f"{what} is nested too deeply") from None
     except ValueError as error:
-        raise InvalidDocument(f"{what} is not valid JSON: {error}") from error
+        raise InvalidDocument(f"{what} is not valid JSON: {problem or error}") from error
     # Strings from UTF-8 can be odd only through \u, and nothing is deeper than it has brackets.
-    if "\\u" in text or text.count("{") + text.count("[") > _NESTING_LIMIT:
+    if problem or "\\u" in text or text.count("{") + text.count("[") > _NESTING_LIMIT:
         value = _tidied(value, what)
     return JsonNode(value, what)
 
@@ -149,7 +149,7 @@ def read_object(raw: bytes, what: str) -> JsonNode:
     """As `read_json`, for a document that must be an object.
 
     Raises:
-        InvalidDocument: not one JSON object in UTF-8.
+        InvalidDocument: not one JSON object.
     """
     node = read_json(raw, what)
     if not isinstance(node.value, dict):

@@ -162,6 +162,13 @@ def test_foreign_spellings_match_too() -> None:
     assert best_match(offered, Platform("LINUX", "AMD64"), platform_of=lambda one: one) == offered[0]
 
 
+@pytest.mark.parametrize(("os", "architecture", "runs"), [("", "amd64", True), ("linux", "", False), ("", "", False)])
+def test_half_a_platform(os: str, architecture: str, runs: bool) -> None:
+    """containerd takes the machine's system for one that is not named, and no architecture for none."""
+    found = best_match([Platform(os, architecture)], AMD64, platform_of=lambda one: one)
+    assert (found is not None) == runs
+
+
 def test_what_has_no_platform_is_passed_over() -> None:
     assert best_match([1], AMD64, platform_of=lambda _: None) is None
 

@@ -63,21 +63,23 @@ def config(**members: Any) -> bytes:
         (b'{"a": 1e999}', "manifest is not valid JSON: 1e999 is out of range"),
         (b'{"a":' + b"[" * 200 + b"]" * 200 + b"}", "manifest is nested more than 100 deep"),
         (b'{"a":' + b"[" * 99_999, "manifest is nested too deeply"),
-        (raw(), 'manifest: "schemaVersion" is missing'),
-        (manifest(schemaVersion=1), "manifest.schemaVersion: must be 2, is 1"),
+        (raw(), 'manifest: "config" is missing'),
+        (manifest(schemaVersion=1), "manifest: schemaVersion must be 2, is 1"),
         (manifest(schemaVersion="2"), "manifest.schemaVersion: must be an integer, is a string"),
         (manifest(schemaVersion=True), "manifest.schemaVersion: must be an integer, is a boolean"),
         (manifest(schemaVersion=2.0), "manifest.schemaVersion: must be an integer, is a number"),
         (manifest(mediaType="a/b"), 'manifest: mediaType is "a/b"'),
         (manifest(mediaType=media_types.INDEX), f'manifest: mediaType is "{media_types.INDEX}"'),
-        (manifest(mediaType=None), "manifest.mediaType: must be a string, is null"),
         (manifest(manifests=[]), 'manifest: a manifest cannot have "manifests"'),
         (manifest(config=None), "manifest.config: must be an object, is null"),
         (manifest(layers={}), "manifest.layers: must be an array, is an object"),
         (manifest(layers=[LAYER, {**LAYER, "size": -1}]), "manifest.layers[1].size: -1 is out of range"),
         (manifest(layers=[{**LAYER, "size": 2**63}]), f"manifest.layers[0].size: {2**63} is out of range"),
         (manifest(layers=[{**LAYER, "mediaType": "tar"}]), 'manifest.layers[0].mediaType: "tar" is not a media type'),
-        (manifest(layers=[{**LAYER, "urls": ["x y"]}]), 'manifest.layers[0].urls[0]: "x y" is not a URI'),
+        (manifest(layers=[{**LAYER, "urls": [1]}]), "manifest.layers[0].urls[0]: must be a string, is an integer"),
+        (manifest(layers=[{**LAYER, "digest": None}]), "manifest.layers[0].digest: must be a string, is null"),
+        (manifest(layers=[{**LAYER, "size": None}]), "manifest.layers[0].size: must be an integer, is null"),
+        (manifest(layers=[{**LAYER, "mediaType": None}]), "manifest.layers[0].mediaType: must be a string, is null"),
         (manifest(layers=[{**LAYER, "data": "e30"}]), "manifest.layers[0].data: is not base64"),
         (manifest(annotations={"k": 1}), "manifest.annotations.k: must be a string, is an integer"),
         (manifest(annotations={"a\nb": 1}), r"manifest.annotations.a\nb: must be a string, is an integer"),
@@ -104,8 +106,8 @@ def test_a_fault_is_named_with_its_place(document: bytes, message: str) -> None:
         (index(config=CONFIG), 'index: an index cannot have "config"'),
         (index(mediaType=media_types.MANIFEST), f'index: mediaType is "{media_types.MANIFEST}"'),
         (
-            index(manifests=[{**CONFIG, "platform": {"os": "linux"}}]),
-            'index.manifests[0].platform: "architecture" is missing',
+            index(manifests=[{**CONFIG, "platform": {"os": 1}}]),
+            "index.manifests[0].platform.os: must be a string, is an integer",
         ),
     ],
 )
@@ -119,7 +121,7 @@ def test_a_fault_of_an_index(document: bytes, message: str) -> None:
     ("document", "message"),
     [
         (config(os=1), "config.os: must be a string, is an integer"),
-        (config(rootfs={"type": "base", "diff_ids": []}), 'config.rootfs.type: must be "layers", is "base"'),
+        (config(rootfs={"type": "base", "diff_ids": []}), 'config.rootfs: type must be "layers", is "base"'),
         (
             config(rootfs={"type": "layers", "diff_ids": ["x"]}),
             'config.rootfs.diff_ids[0]: "x" is not a digest that can be verified',
@@ -127,7 +129,10 @@ def test_a_fault_of_an_index(document: bytes, message: str) -> None:
         (config(created="yesterday"), 'config.created: "yesterday" is not an RFC 3339 time'),
         (config(created="2023-02-29T00:00:00Z"), 'config.created: "2023-02-29T00:00:00Z" is not an RFC 3339 time'),
         (config(config={"Env": ["a", 1]}), "config.config.Env[1]: must be a string, is an integer"),
-        (config(config={"Labels": {"a": None}}), "config.config.Labels.a: must be a string, is null"),
+        (
+            config(created="2024-01-01T00:00:00+24:00"),
+            'config.created: "2024-01-01T00:00:00+24:00" is not an RFC 3339 time',
+        ),
         (config(config={"User": "a\0b"}), "config.config.User: has a NUL character"),
         (config(history=[{"empty_layer": 1}]), "config.history[0].empty_layer: must be true or false, is an integer"),
     ],
@@ -180,6 +185,76 @@ def test_null_is_what_go_writes_for_an_empty_slice_or_map() -> None:
         config(config=nulls, history=None, created=None, rootfs={"type": "layers", "diff_ids": None})
     )
     assert decoded.value == ImageConfig(Platform("linux", "amd64"))
+
+
+def test_null_is_a_member_that_is_missing() -> None:
+    """Go's encoding/json leaves a field as it is where the document has null; BuildKit 0.32 builds on all of these."""
+    optional = dict.fromkeys(["urls", "annotations", "platform", "data", "artifactType"])
+    whole = dict.fromkeys(["annotations", "artifactType", "subject", "mediaType"])
+    assert decode_manifest(manifest(**whole)).value == decode_manifest(manifest()).value
+    assert decode_manifest(manifest(layers=[{**LAYER, **optional}])).value == decode_manifest(manifest()).value
+    assert decode_index(index(**whole)).value == Index(())
+    nulls = dict.fromkeys(["author", "variant", "os.version", "os.features"])
+    entry = dict.fromkeys(["created", "created_by", "author", "comment", "empty_layer"])
+    assert decode_config(config(**nulls)).value == decode_config(config()).value
+    assert decode_config(config(history=[entry])).value.history == (History(),)
+
+
+def test_null_in_a_map_is_the_empty_string() -> None:
+    assert decode_config(config(config={"Labels": {"a": None}})).value.config.labels == {"a": ""}
+    assert decode_manifest(manifest(annotations={"a": None})).value.annotations == {"a": ""}
+
+
+@pytest.mark.parametrize("version", [0, None, 2])
+def test_a_schema_version_may_be_left_out(version: int | None) -> None:
+    assert decode_manifest(manifest(schemaVersion=version)).value == decode_manifest(manifest()).value
+    assert decode_index(raw(manifests=[])).value == Index(())
+
+
+def test_an_empty_artifact_type_is_none() -> None:
+    decoded = decode_manifest(manifest(artifactType="", layers=[{**LAYER, "artifactType": ""}])).value
+    assert decoded == decode_manifest(manifest()).value
+
+
+def test_urls_that_are_none_are_not_repeated() -> None:
+    document = manifest(layers=[{**LAYER, "urls": ["no uri", "https://x/y"]}])
+    decoded = decode_manifest(document)
+    assert decoded.value.layers[0].urls == ("https://x/y",)
+    assert decoded.raw == document
+
+
+@pytest.mark.parametrize("platform", [{}, {"os": "linux"}, {"architecture": "arm64"}])
+def test_half_a_platform_is_read_and_not_written(platform: dict[str, str]) -> None:
+    decoded = decode_manifest(manifest(layers=[{**LAYER, "platform": platform}])).value
+    assert decoded.layers[0].platform == Platform(platform.get("os", ""), platform.get("architecture", ""))
+    assert "platform" not in json.loads(encode_manifest(decoded).raw)["layers"][0]
+
+
+def test_a_config_without_platform_and_rootfs_type() -> None:
+    decoded = decode_config(raw(rootfs={"diff_ids": [DIGEST]})).value
+    assert (decoded.platform, decoded.diff_ids) == (Platform("", ""), (DIGEST,))
+
+
+@pytest.mark.parametrize(
+    ("read", "result"),
+    [("2024-01-01T00:00:00,5Z", "2024-01-01T00:00:00.5Z"), ("2024-01-01T1:00:00+01:00", "2024-01-01T01:00:00+01:00")],
+)
+def test_times_that_go_reads_are_written_as_rfc_3339_has_them(read: str, result: str) -> None:
+    decoded = decode_config(config(created=read, history=[{"created": read}])).value
+    assert (decoded.created, decoded.history[0].created) == (result, result)
+
+
+def test_strings_that_are_not_utf8_are_read_as_go_reads_them() -> None:
+    """BuildKit 0.32 makes one U+FFFD of each wrong byte."""
+    document = config(author="XX").replace(b"XX", b"a\xe2\x82b\xff")
+    decoded = decode_config(document)
+    assert decoded.value.author == "a\ufffd\ufffdb\ufffd"
+    assert decoded.raw == document
+
+
+def test_names_of_members_count_as_they_are_written() -> None:
+    document = manifest(Layers=[])
+    assert len(decode_manifest(document).value.layers) == 1
 
 
 def test_layers_may_be_null_and_the_bytes_stay() -> None:
