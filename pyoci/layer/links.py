@@ -18,15 +18,28 @@ __all__ = ["OwnLinks"]
 
 _LINK_LIMIT = 255
 """Links that one name may lead through, as in containerd."""
+_STEP_LIMIT = 50_000_000
+"""Components that are looked up for one layer: more than two million entries behind links need, which can be made so
+that each of them needs a hundred thousand.
+"""
+
+
+class _Name:
+    """One name of the layer that is a symbolic link, or has some below it."""
+
+    __slots__ = ("below", "target")
+
+    def __init__(self) -> None:
+        self.below: dict[str, _Name] = {}
+        self.target: str | None = None
 
 
 class OwnLinks:
     """The symbolic links that a layer has made so far. Takes its changes in the order of the tar."""
 
     def __init__(self) -> None:
-        self._targets: dict[str, str] = {}
-        self._holding: set[str] = set()
-        """Directories with links somewhere below; some may be gone."""
+        self._root = _Name()
+        self._steps = 0
         self._direct: set[str] = {""}
         """Directories that were looked up and lead through no link, with all above them."""
 
@@ -34,13 +47,13 @@ class OwnLinks:
         """The change at the path where it really is.
 
         Raises:
-            LayerError: links lead in a circle, or to a name that is none.
+            LayerError: links lead in a circle, too far, or to a name that is none.
         """
         if isinstance(change, Upsert):
             entry = self._entry(change.entry)
             self._note(entry)
             return change if entry is change.entry else Upsert(entry)
-        if not self._targets:
+        if not self._root.below:
             return change
         if isinstance(change, Remove):
             path = self._in_place(change.path)
@@ -49,7 +62,7 @@ class OwnLinks:
         return change if path == change.path else Opaque(path)
 
     def _entry(self, entry: Entry) -> Entry:
-        if not self._targets:
+        if not self._root.below:
             return entry
         path = self._in_place(entry.path)
         link = self._in_place(LayerPath(entry.link)) if entry.type == "hardlink" else entry.link
@@ -61,30 +74,38 @@ class OwnLinks:
         path = entry.path
         target = entry.link if entry.type == "symlink" else None
         if entry.type == "hardlink":
-            target = self._targets.get(entry.link)  # another name of a symbolic link is one as well
-        if entry.type != "dir" and path in self._holding:
-            self._forget_below(path)
+            known = self._find(entry.link)
+            target = known.target if known else None  # another name of a symbolic link is one as well
         if target is None:
-            if self._targets:
-                self._targets.pop(path, None)
+            self._forget(path, keeps_below=entry.type == "dir")
             return
-        self._targets[path] = target
+        at = self._root
+        for part in path.split("/"):
+            at = at.below.setdefault(part, _Name())
+        at.target = target
+        at.below = {}
         if path in self._direct:
             self._direct = {""}
-        while path:
-            path = LayerPath(path.rpartition("/")[0])
-            if path in self._holding:
-                break
-            self._holding.add(path)
 
-    def _forget_below(self, path: str) -> None:
-        """A directory is replaced by something else."""
-        below = f"{path}/"
-        for link in [link for link in self._targets if link.startswith(below)]:
-            del self._targets[link]
-        self._holding = {
-            directory for directory in self._holding if directory != path and not directory.startswith(below)
-        }
+    def _find(self, path: str) -> _Name | None:
+        at: _Name | None = self._root
+        for part in path.split("/"):
+            at = at.below.get(part) if at is not None else None
+        return at
+
+    def _forget(self, path: str, *, keeps_below: bool) -> None:
+        """Something else is at the path now: a directory, which may have been there before, or what replaced one."""
+        if not self._root.below:
+            return
+        directory, _, name = path.rpartition("/")
+        above = self._find(directory) if directory else self._root
+        known = above.below.get(name) if above is not None else None
+        if above is None or known is None:
+            return
+        if keeps_below:
+            known.target = None
+        else:
+            del above.below[name]
 
     def _in_place(self, path: LayerPath) -> LayerPath:
         """The path with its directory followed; what is at its own name stays."""
@@ -98,24 +119,30 @@ class OwnLinks:
         if path in self._direct:
             return path
         real: list[str] = []
+        names: list[_Name | None] = [self._root]
+        """What is known of each component of `real`, after the root."""
         waiting = path.split("/")[::-1]
         links = 0
         while waiting:
+            self._steps += 1
             part = waiting.pop()
             if part == "..":
                 del real[-1:]  # above the root is the root
+                del names[len(real) + 1 :]
             elif part not in ("", "."):
+                above = names[-1]
+                known = above.below.get(part) if above is not None else None
                 real.append(part)
-                target = self._targets.get("/".join(real))
-                if target is not None:
+                names.append(known)
+                if known is not None and known.target is not None:
                     links += 1
                     if links > _LINK_LIMIT:
                         raise LayerError(f'"{path}" leads through more than {_LINK_LIMIT} symbolic links')
-                    if target.startswith("/"):
-                        real.clear()
-                    else:
-                        real.pop()
-                    waiting += target.split("/")[::-1]
+                    if self._steps > _STEP_LIMIT:
+                        raise LayerError(f'symbolic links of the layer lead too far: at "{path[:200]}"')
+                    del real[0 if known.target.startswith("/") else -1 :]
+                    del names[len(real) + 1 :]
+                    waiting += known.target.split("/")[::-1]
         if links:
             followed = layer_path("/".join(real))
             refuse_marker_name(followed)

@@ -11,8 +11,9 @@ import pytest
 
 from pyoci.errors import LayerError
 from pyoci.layer.apply import ApplyPolicy, apply_layer
-from pyoci.layer.entry import Change, LayerPath, Opaque, Remove, Upsert
+from pyoci.layer.entry import Change, Entry, LayerPath, Opaque, Remove, Upsert
 from pyoci.layer.index import index_layer
+from pyoci.layer.links import OwnLinks
 from tests.unit.layer.tars import END, member, tar_of
 
 POLICIES = pytest.mark.parametrize(
@@ -112,3 +113,22 @@ def test_links_that_lead_nowhere(
         unpacked(data, tmp_path, policy)
     with pytest.raises(LayerError, match=message):
         changes_of(data)
+
+
+def test_what_replaces_directories_with_links_takes_no_look_at_all_links() -> None:
+    """A hundred thousand links, each of whose directories a file replaces: with a look at all of them, minutes."""
+    links = OwnLinks()
+    for number in range(100_000):
+        links.followed(Upsert(Entry(LayerPath(f"d{number}/l"), "symlink", link="x")))
+    for number in range(100_000):
+        links.followed(Upsert(Entry(LayerPath(f"d{number}"), "file")))
+    assert links.followed(Remove(LayerPath("d1/l/x"))) == Remove(LayerPath("d1/l/x"))
+
+
+def test_links_that_lead_too_far_for_a_whole_layer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pyoci.layer.links._STEP_LIMIT", 10_000)
+    links = OwnLinks()
+    links.followed(Upsert(Entry(LayerPath("a"), "symlink", link="b/../" * 50 + "c")))
+    with pytest.raises(LayerError, match=r'^symbolic links of the layer lead too far: at "a"$'):
+        for number in range(1_000):
+            links.followed(Upsert(Entry(LayerPath(f"a/{number}"), "file")))
