@@ -21,6 +21,9 @@ POLICIES = pytest.mark.parametrize(
 )
 
 
+LONG = "/".join(["b" * 250] * 9)
+
+
 def link(name: str, target: str) -> tarfile.TarInfo:
     return member(name, tarfile.SYMTYPE, linkname=target)
 
@@ -101,7 +104,7 @@ def test_whiteouts_lead_through_them_too() -> None:
         ([link("a", "a"), member("a/x")], '"a" leads through more than 255 symbolic links'),
         ([link("a", "b"), link("b", "a/c"), member("b/x")], '"b" leads through more than 255 symbolic links'),
         ([link("a", ".wh.b"), member("a/x")], '".wh.b" cannot be stored in a layer'),
-        ([link("a", "b/" * 2000), link(f"{'b/' * 1000}c", "d/" * 2000), member("a/x/y" + "/z" * 100)], "4096 bytes"),
+        ([link("a", LONG), link(f"{LONG}/c", LONG), member("a/c/x")], "4096 bytes"),
     ],
     ids=["itself", "circle", "whiteout", "long"],
 )
